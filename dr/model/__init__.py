@@ -1,0 +1,1 @@
+"""Pure nouns. Standard library only; every value is frozen; instants are aware UTC."""

@@ -1,0 +1,307 @@
+"""What the core needs from the outside world. Adapters live in `vendors/`, `stores/`, `record/` and `components/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from dr.model.ids import Slot, SourceId
+from dr.model.plans import PlannedRestore, Target
+from dr.model.points import Artefact, Check, LiveCoverage, PointManifest
+from dr.model.runs import Stamp
+from dr.model.strategy import FailureDomain, SourceSpec
+
+Json = Mapping[str, object]
+"""JSON-like: str, int, float, bool, None, and lists and mappings of them."""
+
+
+class Clock(Protocol):
+    """The only way to know the time; decisions take `now` as an argument instead."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def stamp(self) -> Stamp: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+# --- objects -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One stored object. `crc32c` is base64 of the big-endian checksum."""
+
+    name: str
+    size: int
+    crc32c: str
+    generation: int
+    created: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    retain_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Result of a streamed write: the object and the SHA-256 (hex) of the bytes that were sent."""
+
+    info: ObjectInfo
+    sha256: str
+
+
+class ObjectStore(Protocol):
+    """A place for objects, `gs://bucket/prefix` or `file:///dir`. Names are relative to it, `/`-separated.
+
+    Errors: DrError of kind NOT_FOUND, CONFLICT (a precondition failed and what is stored differs), NOT_AUTHORISED,
+    RETENTION_REFUSED, DAMAGED (bytes do not match their checksum), UNREACHABLE/UNAVAILABLE (temporary, already
+    retried). Held to `tests/contract/object_store.py`.
+    """
+
+    @property
+    def url(self) -> str: ...
+
+    def put(
+        self, name: str, data: bytes, *, if_generation: int | None = 0, metadata: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
+        """Write durably. `if_generation=0`: create only; None: unconditional. On a failed precondition, equal stored
+        content counts as success (a lost acknowledgement looks like a conflict), else CONFLICT."""
+        ...
+
+    def put_stream(
+        self,
+        name: str,
+        chunks: Iterable[bytes],
+        *,
+        if_generation: int | None = 0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Stored:
+        """As `put`, in bounded memory; checksummed end to end; nothing is visible until all is written."""
+        ...
+
+    def get(self, name: str, *, generation: int | None = None) -> bytes:
+        """Whole content, checked against the stored crc32c (DAMAGED when it differs or is short)."""
+        ...
+
+    def stream(self, name: str, *, generation: int | None = None) -> Iterator[bytes]:
+        """Content in chunks, bounded memory; raises DAMAGED at the end when crc32c or length differ."""
+        ...
+
+    def stat(self, name: str) -> ObjectInfo | None: ...
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose name starts with `prefix`, in name order, names greater than `start_after` only."""
+        ...
+
+    def delete(self, name: str, *, generation: int) -> None:
+        """Delete that generation. RETENTION_REFUSED when a lock or hold forbids it; NOT_FOUND when it is gone."""
+        ...
+
+    def retain(self, name: str, *, generation: int, until: datetime) -> None:
+        """Lock against deletion and replacement until then. Extends, never shortens (RETENTION_REFUSED)."""
+        ...
+
+    def missing_permissions(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Those of `wanted` (`storage.objects.create`...) that the caller lacks."""
+        ...
+
+    def server_time(self) -> datetime | None:
+        """The store's clock, to compare with ours; None where it has none of its own."""
+        ...
+
+
+# --- steps ---------------------------------------------------------------------------------------------------------
+
+
+class StepContext(Protocol):
+    """What a step sees while it runs."""
+
+    @property
+    def attempt(self) -> int:
+        """Epoch at which this attempt began. All names of effects derive from (unit, attempt): a takeover of a crashed
+        run continues the attempt and finds them, a retry after a failure starts a new one."""
+        ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def outcome(self, step: str) -> Json:
+        """What an earlier step of this attempt journalled. KeyError if it has not run (a bug)."""
+        ...
+
+    def progress(self, done: float, total: float | None, unit: str) -> None:
+        """For progress bars and the liveness of the claim (renews it); cheap to call often. Raises DrError FENCED when another
+        owner took the unit over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One journalled step. `run` must be safe to call again after a crash at any moment (I4, I6): it first asks whether its
+    effect, under its derived name, is there already. Its result is JSON-like and is all that later steps get."""
+
+    name: str
+    run: Callable[[StepContext], Json]
+    after: tuple[str, ...] = ()
+    """Components whose whole restore in the same plan must be done first."""
+
+
+# --- capture -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a living source says of itself, gathered before deciding."""
+
+    source: SourceId
+    observed: datetime
+    coverage: LiveCoverage | None = None
+    size: int | None = None
+    items: int | None = None
+    capture_cost_usd: float = 0.0
+    """Estimate of one full capture."""
+    cost_arithmetic: str = ""
+    """The sum in words: "1,200 documents x 0.30 $/M reads"."""
+    details: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a capture staged in the vault; becomes a manifest once inspected, verified and locked."""
+
+    method: str
+    as_of: datetime
+    artefacts: tuple[Artefact, ...]
+    """`sha256` and `records` may still be empty/None when nobody of ours wrote the bytes (a Firestore export)."""
+    counts: Mapping[str, int]
+    """What the producer claims (`items`, `documents`): the inspection must find the same."""
+    details: Json
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a fresh reader found in the vault."""
+
+    artefacts: tuple[Artefact, ...]
+    """In the draft's order, every field computed anew from the bytes read."""
+    counts: Mapping[str, int]
+    checks: tuple[Check, ...]
+    """A failed check names the artefact or item. An artefact that cannot be read or decoded is a failed check, not an exception."""
+
+
+class Source(Protocol):
+    """One protected source: how it is observed and captured."""
+
+    @property
+    def spec(self) -> SourceSpec: ...
+
+    def observe(self) -> SourceFacts:
+        """Raises DrError (UNREACHABLE, NOT_AUTHORISED, NOT_FOUND)."""
+        ...
+
+    def check(self) -> tuple[Check, ...]:
+        """For `dr check`: permissions, protection settings, versions. One entry per thing looked at."""
+        ...
+
+    def capture(self, slot: Slot, vault: ObjectStore, now: datetime) -> Sequence[Step]:
+        """The recipe; its steps stage artefacts under `data/<slot id>/<attempt>/` of the vault."""
+        ...
+
+    def draft(self, outcomes: Mapping[str, Json]) -> Draft:
+        """From the outcomes of the recipe's steps, by step name. Pure."""
+        ...
+
+
+class Inspector(Protocol):
+    """Reads the artefacts of one method back: used before commit, by `dr points verify`, and before every restore."""
+
+    @property
+    def method(self) -> str: ...
+
+    def inspect(self, vault: ObjectStore, artefacts: Sequence[Artefact], details: Json) -> Inspection: ...
+
+
+# --- restore -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredItem:
+    """One restored document or object, under its source-side name, with the hash of its canonical content."""
+
+    path: str
+    sha256: str
+    updated: datetime | None = None
+    """Its own last-change time where the copy keeps one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreWork:
+    """All that a restorer needs for one item of a plan."""
+
+    plan_id: str
+    item: PlannedRestore
+    manifest: PointManifest | None
+    vault: ObjectStore
+    siblings: Mapping[str, str] = field(default_factory=dict)
+    """What other items of the plan restore: `appdata.database` -> id of the new database; known from the plan."""
+
+
+class Restorer(Protocol):
+    """Brings one source back by one method. A drill and a real restore differ only in the target."""
+
+    @property
+    def method(self) -> str: ...
+
+    def outline(
+        self,
+        spec: SourceSpec,
+        origin: PointManifest | LiveCoverage,
+        requested: datetime,
+        domain: FailureDomain,
+        target: Target,
+    ) -> PlannedRestore:
+        """Reads only. Says what would be created, from what, at what cost. Raises DrError TARGET_EXISTS, TARGET_PROTECTED."""
+        ...
+
+    def steps(self, work: RestoreWork) -> Sequence[Step]:
+        """Until the restored thing serves and its own health passes."""
+        ...
+
+    def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
+        """What the restored copy really holds, read back from the target, for the witness to be compared with."""
+        ...
+
+    def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        """Counts and health against the manifest and the target, each naming what differs."""
+        ...
+
+    def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        """Delete only what this work's journal says it created (matching uid and prefix); a check for each, failed if left."""
+        ...
+
+
+class LivingWitness(Protocol):
+    """Reads the living source as it was at an instant, when no writer's record is at hand."""
+
+    def read(self, spec: SourceSpec, at: datetime) -> Iterator[RestoredItem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One event of a running step, for bars and JSON lines."""
+
+    unit: str
+    step: str
+    state: str
+    """`started`, `advanced`, `done`, `failed`."""
+    done: float = 0.0
+    total: float | None = None
+    measure: str = ""
+    elapsed: timedelta = timedelta(0)
+
+
+Listener = Callable[[Progress], None]

@@ -1,0 +1,181 @@
+"""What a strategy file may say, field by field. The shipped JSON Schema is generated from these models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from dr.model.strategy import FailureDomain, Frequency
+from dr.model.timeline import parse_duration
+
+DURATION_PATTERN = r"^(0|(\d+(\.\d+)?(ms|s|m|h|d|w|y)\s*)+)$"
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"{value!r} is not a duration; write for example 15m, 24h, 90d or 7y")
+    if isinstance(value, int) and value:
+        raise ValueError(f"{value} has no unit; write for example {value}m or {value}h")
+    try:
+        return parse_duration(str(value))
+    except OverflowError:
+        raise ValueError(f"{value!r} is too long a duration") from None
+
+
+def _duration_text(value: object) -> str:
+    _duration(value)
+    return str(value)
+
+
+_DURATION_SCHEMA: dict[str, object] = {
+    "anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"const": 0}],
+    "examples": ["15m", "24h", "90d", "7y"],
+}
+Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+DurationText = Annotated[str, BeforeValidator(_duration_text), WithJsonSchema(_DURATION_SCHEMA)]
+
+
+def _cidr(value: object) -> str:
+    try:
+        return str(ip_network(str(value)))
+    except ValueError:
+        raise ValueError(f"{value!r} is not a network; write for example 10.0.0.0/8") from None
+
+
+Cidr = Annotated[str, BeforeValidator(_cidr)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=False)
+
+
+class PlaceEntry(_Entry):
+    """Where something lives; decides which losses a copy of it survives."""
+
+    project: str = ""
+    location: str = ""
+
+
+class Cutover(_Entry):
+    """The ConfigMap key that names the database in use, and the workload that reads it."""
+
+    namespace: Name
+    config_map: Text = Field(alias="configMap")
+    key: Text
+    workload: Name
+
+
+class VeleroOptions(_Entry):
+    """A cluster's state, captured by Velero."""
+
+    namespaces: list[Name] = Field(default_factory=list)
+    namespace_selector: dict[str, str] = Field(default_factory=dict, alias="namespaceSelector")
+    """Labels; every namespace that carries all of them is captured too."""
+    exclude_volumes: list[Text] = Field(default_factory=list, alias="excludeVolumes")
+    """Patterns `namespace/claim` of volumes whose data is not wanted; any other that Velero skips fails the point."""
+    snapshot_volumes: bool = Field(default=True, alias="snapshotVolumes")
+    snapshot_move_data: bool = Field(default=False, alias="snapshotMoveData")
+    cluster_scoped_resources: list[Text] = Field(default_factory=list, alias="clusterScopedResources")
+    """Kinds outside namespaces that come too; empty: what namespaced objects need (docs/velero.md)."""
+    exclude_resources: list[Text] = Field(default_factory=list, alias="excludeResources")
+    deadline: DurationText | None = None
+    """A backup that is not final by then is given up."""
+    velero_ttl: Annotated[str, Field(pattern=r"^(\d+h)?(\d+m)?(\d+s)?$", min_length=2)] | None = Field(
+        default=None, alias="veleroTtl"
+    )
+    """How long Velero keeps its own copy, as Velero writes it; the vault's copy is kept for the row's retention."""
+    allow_egress: list[Cidr] = Field(default_factory=list, alias="allowEgress")
+    """What a contained copy may reach."""
+    cutover: Cutover | None = None
+
+
+class FirestoreOptions(_Entry):
+    """A Firestore database, captured by point-in-time recovery and exports."""
+
+    project: str = ""
+    """Default: that of the place."""
+    database: Text
+    location: str = ""
+    """Default: that of the place."""
+    snapshot_granularity: DurationText | None = Field(default=None, alias="snapshotGranularity")
+    """Firestore's own is one minute."""
+    staging: Annotated[str, Field(pattern=r"^gs://.+")] | None = None
+    """Bucket that exports go through when the vault is not on Cloud Storage."""
+    deadline: DurationText | None = None
+    delete_protection: bool = Field(default=True, alias="deleteProtection")
+    """Of a database that a real restore creates."""
+    cutover: Cutover | None = None
+
+
+class _Source(_Entry):
+    name: Name
+    place: PlaceEntry | None = None
+
+
+class VeleroSource(_Source):
+    kind: Literal["velero"]
+    options: VeleroOptions
+
+    def plain_options(self, place: PlaceEntry) -> Mapping[str, object]:
+        """As SourceSpec carries them, under the file's own names; what was not written and has no default is absent."""
+        return self.options.model_dump(by_alias=True, exclude_none=True)
+
+
+class FirestoreSource(_Source):
+    kind: Literal["firestore"]
+    options: FirestoreOptions
+
+    def plain_options(self, place: PlaceEntry) -> Mapping[str, object]:
+        """As SourceSpec carries them, with project and location from the place where they are not written."""
+        plain = self.options.model_dump(by_alias=True, exclude_none=True)
+        return {
+            **plain,
+            "project": self.options.project or place.project,
+            "location": self.options.location or place.location,
+        }
+
+
+SourceEntry = Annotated[VeleroSource | FirestoreSource, Field(discriminator="kind")]
+KIND_COMPONENT = {"velero": "cluster", "firestore": "appdata"}
+"""Which row a kind of source belongs to."""
+
+
+class ObjectiveEntry(_Entry):
+    """One row of the table."""
+
+    component: Literal["cluster", "appdata", "config", "audit"]
+    frequency: Frequency
+    retention: Duration
+    rto: Duration
+    """Strict: recovered in exactly this time is a miss."""
+    rpo: Duration
+    """Strict as well; 0 means that nothing acknowledged may be lost."""
+    domains: list[FailureDomain] = Field(default_factory=lambda: list(FailureDomain), min_length=1)
+    sources: list[SourceEntry] = Field(default_factory=list)
+
+
+class StrategyFile(_Entry):
+    """The backup strategy table."""
+
+    api_version: Literal["dr/v1"] = Field(alias="apiVersion")
+    kind: Literal["Strategy"]
+    name: Name
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the RPO kept free when a cadence is derived."""
+    place: PlaceEntry = PlaceEntry()
+    """Where sources live that do not say otherwise."""
+    prices: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """US dollars that replace list prices, by name."""
+    objectives: list[ObjectiveEntry] = Field(min_length=1)
+
+
+def json_schema() -> dict[str, object]:
+    """The JSON Schema of a strategy file, as shipped in `dr/schemas/strategy.json`."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **StrategyFile.model_json_schema()}

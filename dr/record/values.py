@@ -1,0 +1,178 @@
+"""Format 1: every stored value, field by field. A change here is a change of the format (docs/format.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dr.model.evidence import (
+    DrillReport,
+    DrillRow,
+    Loss,
+    Recovery,
+    StepTiming,
+    Verdict,
+)
+from dr.model.ids import Slot, SourceId
+from dr.model.plans import PlannedRestore, PointRef, RestorePlan, Target
+from dr.model.points import Artefact, Check, Gap, PointManifest
+from dr.model.runs import Claim, RunEnd, RunState, Stamp, StepOutcome
+from dr.model.strategy import FailureDomain
+from dr.ports import Inspection
+from dr.record.shapes import (
+    Shape,
+    boolean,
+    by_name,
+    details,
+    duration,
+    enumeration,
+    instant,
+    integer,
+    many,
+    number,
+    optional,
+    parsed,
+    record,
+    text,
+)
+
+source_id = parsed(SourceId.parse)
+slot = parsed(Slot.parse)
+domain = enumeration(FailureDomain)
+
+stamp = record(Stamp, wall=instant, monotonic=number, boot_id=text)
+claim = record(Claim, unit=text, epoch=integer, owner=text, taken=stamp, expires=instant)
+step_outcome = record(StepOutcome, step=text, index=integer, epoch=integer, started=stamp, ended=stamp, data=details)
+run_end = record(
+    RunEnd,
+    unit=text,
+    epoch=integer,
+    state=enumeration(RunState),
+    at=stamp,
+    message=text,
+    error_code=text,
+    point=text,
+)
+
+artefact = record(
+    Artefact,
+    name=text,
+    role=text,
+    size=integer,
+    crc32c=text,
+    sha256=text,
+    generation=integer,
+    records=optional(integer),
+)
+check = record(Check, name=text, passed=boolean, detail=text)
+inspection = record(Inspection, artefacts=many(artefact), counts=by_name(integer), checks=many(check))
+manifest = record(
+    PointManifest,
+    slot=slot,
+    epoch=integer,
+    method=text,
+    as_of=instant,
+    started=instant,
+    committed=instant,
+    artefacts=many(artefact),
+    counts=by_name(integer),
+    checks=many(check),
+    survives=many(domain),
+    retain_until=instant,
+    tool_version=text,
+    parents=many(text),
+    details=details,
+)
+gap = record(
+    Gap,
+    source=source_id,
+    domain=domain,
+    requested=instant,
+    reason=text,
+    before=optional(instant),
+    after=optional(instant),
+)
+
+target = record(Target, isolated=boolean, prefix=text, names=by_name(text), protected=text)
+point_ref = record(PointRef, name=text, generation=integer, sha256=text)
+planned_restore = record(
+    PlannedRestore,
+    source=source_id,
+    domain=domain,
+    method=text,
+    point=optional(point_ref),
+    instant=instant,
+    target=target,
+    size=integer,
+    predicted=optional(duration),
+    cost_usd=number,
+    creates=many(text),
+    reasons=many(text),
+    details=details,
+)
+restore_plan = record(
+    RestorePlan,
+    id=text,
+    requested=instant,
+    created=instant,
+    strategy_sha256=text,
+    items=many(planned_restore),
+    gaps=many(gap),
+    max_cost_usd=optional(number),
+)
+
+timing = record(StepTiming, step=text, start_s=number, end_s=number, detail=text)
+recovery = record(
+    Recovery, target_s=number, measured_s=optional(number), detection_s=optional(number), steps=many(timing)
+)
+loss = record(
+    Loss,
+    target_s=number,
+    writes_lost=optional(integer),
+    oldest_lost_s=optional(number),
+    acknowledged=optional(integer),
+    at_least=boolean,
+    guaranteed=boolean,
+    witness=text,
+)
+drill_row = record(
+    DrillRow,
+    component=text,
+    domain=domain,
+    source=text,
+    verdict=enumeration(Verdict),
+    rto=recovery,
+    rpo=loss,
+    instant=optional(instant),
+    point=text,
+    point_sha256=text,
+    objects=integer,
+    size=integer,
+    checks=many(check),
+    findings=many(text),
+)
+drill_report = record(
+    DrillReport,
+    id=text,
+    scenario=text,
+    scope=text,
+    requested=instant,
+    disaster_at=instant,
+    declared_at=instant,
+    ended_at=instant,
+    strategy_sha256=text,
+    tool_version=text,
+    rows=many(drill_row),
+    teardown=many(check),
+    environment=details,
+)
+
+KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
+    PointManifest: ("point", manifest),
+    Claim: ("claim", claim),
+    StepOutcome: ("step", step_outcome),
+    RunEnd: ("end", run_end),
+    RestorePlan: ("restore-plan", restore_plan),
+    DrillReport: ("drill-report", drill_report),
+    Inspection: ("inspection", inspection),
+}
+"""What is stored as a value of its own: the name of its kind and its shape."""

@@ -1,0 +1,131 @@
+"""From what a drill's items journalled to judged rows. Pure: the same journal gives the same report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dr.model.drills import DrillOrder, RowKey
+from dr.model.evidence import DrillRow, LostWrites, Recovery, StepTiming, Verdict
+from dr.model.plans import PlannedRestore
+from dr.model.points import Check, Gap
+from dr.model.runs import StepOutcome
+from dr.model.strategy import Objective, Strategy
+from dr.plan.judge import judge, loss, undrilled, witness_check
+from dr.run.measured import CHECK_STEP, VERIFY_STEP, decode_checks, decode_lost
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """What became of one item of the drill's plan. `error` empty: every step ended."""
+
+    item: PlannedRestore
+    outcomes: tuple[StepOutcome, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlanned:
+    """A row that the scenario covers and that could not even be planned; that fails it."""
+
+    key: RowKey
+    source: str
+    reason: str
+
+
+def gap_reason(gap: Gap) -> str:
+    """The gap as a finding."""
+    return f"{gap.source}: cannot be restored: {gap.reason}"
+
+
+def judged_rows(
+    order: DrillOrder, strategy: Strategy, results: Sequence[ItemResult], unplanned: Sequence[NotPlanned]
+) -> tuple[DrillRow, ...]:
+    """Every row and domain of the table, in its order: measured, failed, not drilled, or not captured yet."""
+    rows: list[DrillRow] = []
+    for objective in strategy.objectives:
+        for domain in objective.domains:
+            key = RowKey(objective.component, domain)
+            rows += _rows(order, objective, key, results, unplanned)
+    return tuple(rows)
+
+
+def _rows(
+    order: DrillOrder,
+    objective: Objective,
+    key: RowKey,
+    results: Sequence[ItemResult],
+    unplanned: Sequence[NotPlanned],
+) -> list[DrillRow]:
+    mine = [r for r in results if (r.item.source.component, r.item.domain) == (key.component, key.domain)]
+    missing = [entry for entry in unplanned if entry.key == key]
+    rows = [_measured_row(order, objective, result) for result in mine]
+    rows += [_failed_row(order, objective, entry) for entry in missing]
+    if rows:
+        return rows
+    verdict = Verdict.NOT_DRILLED if objective.sources else Verdict.NOT_CAPTURED
+    return [undrilled(objective, key.domain, verdict)]
+
+
+def _failed_row(order: DrillOrder, objective: Objective, entry: NotPlanned) -> DrillRow:
+    row = undrilled(objective, entry.key.domain, Verdict.FAILED, entry.source)
+    return judge(replace(row, findings=(entry.reason,)), None, order.disaster_at)
+
+
+def _measured_row(order: DrillOrder, objective: Objective, result: ItemResult) -> DrillRow:
+    by_step = {outcome.step: outcome for outcome in result.outcomes}
+    last = by_step.get(CHECK_STEP)
+    lost = decode_lost(last.data["lost"]) if last else None
+    row = DrillRow(
+        component=objective.component,
+        domain=result.item.domain,
+        source=str(result.item.source),
+        verdict=Verdict.FAILED,
+        rto=_recovery(order, objective, result),
+        rpo=loss(objective.rpo.total_seconds(), lost, guaranteed=False),
+        instant=result.item.instant,
+        point=result.item.point.name if result.item.point else result.item.method,
+        objects=_objects(by_step),
+        size=result.item.size,
+        checks=_checks(by_step, lost),
+        findings=(result.error,) if result.error else (),
+        point_sha256=result.item.point.sha256 if result.item.point else "",
+    )
+    return judge(row, lost, order.disaster_at)
+
+
+def _recovery(order: DrillOrder, objective: Objective, result: ItemResult) -> Recovery:
+    """Declaration to the end of the last check; None when the checks were never reached."""
+    steps = tuple(
+        StepTiming(
+            outcome.step,
+            outcome.started.seconds_since(order.declared),
+            outcome.ended.seconds_since(order.declared),
+            f"clock: {'monotonic' if outcome.ended.boot_id == order.declared.boot_id else 'wall'}",
+        )
+        for outcome in result.outcomes
+    )
+    ends = [timing.end_s for timing in steps if timing.step == CHECK_STEP]
+    measured = ends[0] if ends and not result.error else None
+    detection = (order.declared.wall - order.disaster_at).total_seconds()
+    return Recovery(objective.rto.total_seconds(), measured, detection, steps)
+
+
+def _objects(by_step: Mapping[str, StepOutcome]) -> int:
+    """Items of the verified point; for live coverage, which has no manifest, what was read back."""
+    verified, checked = by_step.get(VERIFY_STEP), by_step.get(CHECK_STEP)
+    counts = verified.data["counts"] if verified else None
+    if isinstance(counts, Mapping):
+        return max((int(count) for count in counts.values()), default=0)
+    witnessed = checked.data["witnessed"] if checked else 0
+    return witnessed if isinstance(witnessed, int) else 0
+
+
+def _checks(by_step: Mapping[str, StepOutcome], lost: LostWrites | None) -> tuple[Check, ...]:
+    checks = [
+        check
+        for step in (VERIFY_STEP, CHECK_STEP)
+        if step in by_step
+        for check in decode_checks(by_step[step].data["checks"])
+    ]
+    return (*checks, *([witness_check(lost)] if lost else []))

@@ -1,0 +1,65 @@
+"""Namespaces that nothing can get out of, made before anything is restored into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dr.components.cluster.access import KubeApi
+from dr.components.cluster.names import Names
+from dr.errors import CONFLICT, TARGET_EXISTS, DrError
+from dr.ports import Json, StepContext
+from dr.vendors.kubernetes_objects import NAMESPACES, NETWORK_POLICIES, KubeObject, Resource, labels_of, name_of, uid_of
+from dr.vendors.retry import with_retry
+
+POLICY = "dr-contain"
+
+
+def contain(kube: KubeApi, names: Names, allow_egress: Sequence[str], context: StepContext) -> Json:
+    """Each target namespace with its default-deny policy; the policy first, so to say: nothing is restored until all
+    are there. Journals name and uid of each namespace, which is what teardown may delete."""
+    labels = names.expiring(context.clock.now())
+    made: list[Json] = []
+    for target in names.namespaces.values():
+        namespace = ensure(kube, NAMESPACES, {"metadata": {"name": target, "labels": dict(labels)}}, names.labels)
+        ensure(kube, NETWORK_POLICIES, _policy(labels, allow_egress), names.labels, target)
+        made.append({"name": target, "uid": uid_of(namespace)})
+        context.progress(len(made), len(names.namespaces), "namespaces")
+    return {"namespaces": made}
+
+
+def ensure(
+    kube: KubeApi, resource: Resource, body: KubeObject, labels: Mapping[str, str], namespace: str = ""
+) -> KubeObject:
+    """Create it, or find it with our labels. Raises DrError TARGET_EXISTS when it is somebody else's."""
+    whole = {"apiVersion": resource.group_version, "kind": _KINDS[resource.plural], **body}
+    return with_retry(lambda: _ensured(kube, resource, whole, labels, namespace), what=f"create {resource}")
+
+
+def _ensured(
+    kube: KubeApi, resource: Resource, body: KubeObject, labels: Mapping[str, str], namespace: str
+) -> KubeObject:
+    try:
+        return kube.create(resource, body, namespace)
+    except DrError as error:
+        if error.kind is not CONFLICT:
+            raise
+    found = kube.get(resource, name_of(body), namespace)
+    if found is None or not labels.items() <= labels_of(found).items():
+        raise DrError(TARGET_EXISTS, f"{resource} {name_of(body)} exists already, and is not of this restore")
+    return found
+
+
+def _policy(labels: Mapping[str, str], allow_egress: Sequence[str]) -> KubeObject:
+    egress = [{"to": [{"ipBlock": {"cidr": cidr}} for cidr in allow_egress]}] if allow_egress else []
+    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": egress}
+    return {"metadata": {"name": POLICY, "labels": dict(labels)}, "spec": spec}
+
+
+_KINDS = {
+    "namespaces": "Namespace",
+    "networkpolicies": "NetworkPolicy",
+    "configmaps": "ConfigMap",
+    "backupstoragelocations": "BackupStorageLocation",
+    "backups": "Backup",
+    "restores": "Restore",
+}

@@ -1,0 +1,105 @@
+"""A cluster brought back by Velero, into a contained copy or for good: the same steps with another target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from dr.components.cluster.access import Cutover, Velero
+from dr.components.cluster.comparing import compare, contents
+from dr.components.cluster.containing import contain
+from dr.components.cluster.layout import METHOD
+from dr.components.cluster.names import names_of
+from dr.components.cluster.outlining import has_native, outline
+from dr.components.cluster.releasing import Releasing
+from dr.components.cluster.restoring import Restoring, warned
+from dr.components.cluster.staging import Staging
+from dr.components.cluster.teardown import Teardown
+from dr.errors import NOT_FOUND, DrError
+from dr.model.plans import PlannedRestore, Target
+from dr.model.points import Check, LiveCoverage, PointManifest
+from dr.model.strategy import FailureDomain, SourceSpec
+from dr.ports import Clock, Json, RestoredItem, RestoreWork, Step
+from dr.vendors.kubernetes_objects import mapping, sequence
+
+_HEALTHY_S = 900.0
+"""How long the application may take to say that it works; image pulls included."""
+_DATABASE = "appdata.database"
+
+
+@dataclass(frozen=True, slots=True)
+class VeleroRestorer:
+    """`ports.Restorer` of method `velero`."""
+
+    velero: Velero
+    clock: Clock
+    healthy_s: float = _HEALTHY_S
+
+    @property
+    def method(self) -> str:
+        return METHOD
+
+    def outline(
+        self,
+        spec: SourceSpec,
+        origin: PointManifest | LiveCoverage,
+        requested: datetime,
+        domain: FailureDomain,
+        target: Target,
+    ) -> PlannedRestore:
+        if not isinstance(origin, PointManifest):
+            raise DrError(NOT_FOUND, f"{spec.id} has no living history; it is restored from recovery points")
+        return outline(self.velero.kube, spec, origin, domain, target)
+
+    def steps(self, work: RestoreWork) -> Sequence[Step]:
+        names, staging, restoring = names_of(work), self._staging(work), self._restoring(work)
+        allowed = [str(cidr) for cidr in sequence(work.item.details, "allowEgress")]
+        contained = [Step("contain", partial(contain, self.velero.kube, names, allowed))] if names.isolated else []
+        releasing = self._releasing(work)
+        return (
+            *contained,
+            Step("stage", staging.stage),
+            Step("import-backup", staging.import_backup),
+            Step("restore", restoring.request),
+            Step("follow", restoring.follow),
+            Step("rewire", releasing.rewire, after=("appdata",) if _DATABASE in work.siblings else ()),
+            Step("release", releasing.release),
+        )
+
+    def _staging(self, work: RestoreWork) -> Staging:
+        return Staging(self.velero, names_of(work), work.vault, _manifest(work))
+
+    def _restoring(self, work: RestoreWork) -> Restoring:
+        seconds = mapping(work.item.details).get("deadline_s")
+        deadline = timedelta(seconds=float(seconds) if isinstance(seconds, int | float) else 7200)
+        native, over = has_native(_manifest(work).details), work.item.target.protected == work.item.source.name
+        return Restoring(self.velero, names_of(work), native, over, deadline)
+
+    def _releasing(self, work: RestoreWork) -> Releasing:
+        cutover = Cutover.read(work.item.details)
+        database = work.siblings.get(_DATABASE, "")
+        return Releasing(self.velero.kube, names_of(work), cutover, database, self.healthy_s)
+
+    def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
+        return contents(self.velero.kube, names_of(work), outcomes.get("rewire", {}))
+
+    def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        manifest = _manifest(work)
+        compared = compare(self.velero.kube, names_of(work), manifest, work.vault, has_native(manifest.details))
+        good, said = self._releasing(work).health()
+        return (
+            *compared,
+            Check("velero restore", True, warned(outcomes.get("follow", {}))),
+            Check("application health", good, said),
+        )
+
+    def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return Teardown(self.velero, names_of(work), self.clock).run(outcomes)
+
+
+def _manifest(work: RestoreWork) -> PointManifest:
+    """`names_of` has refused work without one."""
+    assert work.manifest is not None
+    return work.manifest

@@ -1,0 +1,5 @@
+"""`python -m dr`."""
+
+from dr.cli.main import run
+
+run()

@@ -1,0 +1,130 @@
+"""Drills, wired."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from dr import __version__
+from dr.app.core import App
+from dr.app.restores import measured_restores, planner, runner
+from dr.errors import NOT_FOUND, USAGE, DrError
+from dr.model.drills import DrillOrder, Scenario
+from dr.model.evidence import DrillReport
+from dr.model.strategy import SourceSpec
+from dr.model.timeline import format_instant
+from dr.ports import RestoredItem
+from dr.record.witness import read_witness
+from dr.run.drill import BASE, DrillResult, DrillRunner, drill_id, list_drills, load_report
+from dr.run.measured import LivingSource, RecordWitness, Witness
+
+
+def narrowed(scenario: Scenario, components: Sequence[str]) -> Scenario:
+    """Only some of its rows. Raises DrError USAGE when none is left."""
+    rows = tuple(row for row in scenario.rows if not components or row.component in components)
+    if not rows:
+        raise DrError(USAGE, f"the scenario {scenario.name} covers no row of {', '.join(components)}")
+    return replace(scenario, rows=rows)
+
+
+def run_drill(
+    app: App,
+    scenario: Scenario,
+    *,
+    requested: datetime | None = None,
+    disaster_at: datetime | None = None,
+    witness: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> DrillResult:
+    """Declare, restore, check, measure, tear down, report. Without `disaster_at` the disaster is declared to be now."""
+    declared = app.clock.stamp()
+    disaster = disaster_at or declared.wall
+    if disaster > declared.wall:
+        raise DrError(USAGE, f"the disaster at {format_instant(disaster)} is in the future")
+    specs = {row.component: row.sources for row in app.strategy.objectives}
+    with ThreadPoolExecutor(4, thread_name_prefix="witness") as pool:
+        words, judge = witness_of(app, scenario, specs, disaster, witness, pool)
+        order = DrillOrder(
+            id=drill_id(scenario.name, declared.wall, secrets.token_hex(2)),
+            scenario=scenario,
+            scope=app.settings.scope,
+            requested=requested or disaster,
+            disaster_at=disaster,
+            declared=declared,
+            witness=words,
+        )
+        drill = DrillRunner(
+            planner(app),
+            runner(app, BASE, stop),
+            app.control,
+            app.clock,
+            app.strategy,
+            __version__,
+            longest_retention(app),
+        )
+        return drill.run(order, specs, judge, environment(app), measured_restores(app))
+
+
+def witness_of(
+    app: App,
+    scenario: Scenario,
+    specs: Mapping[str, Sequence[SourceSpec]],
+    disaster: datetime,
+    record: Path | None,
+    pool: ThreadPoolExecutor,
+) -> tuple[str, Witness]:
+    """A writer's record if one is given, else the living sources, read beside the restore."""
+    if record is not None:
+        found = read_witness(record)
+        return f"writer's record, sha256 {found.sha256}", RecordWitness(found.of, disaster)
+    living = {
+        str(spec.id): pool.submit(partial(_read_living, app, spec, disaster))
+        for component in {row.component for row in scenario.rows}
+        for spec in specs.get(component, ())
+        if app.kits[component].witness is not None
+    }
+    return "living source", LivingSource(living, disaster)
+
+
+def _read_living(app: App, spec: SourceSpec, at: datetime) -> Sequence[RestoredItem]:
+    witness = app.kits[spec.id.component].witness
+    assert witness is not None
+    return tuple(witness.read(spec, at))
+
+
+def longest_retention(app: App) -> timedelta:
+    """Evidence is kept as long as the longest row."""
+    return max(row.retention for row in app.strategy.objectives)
+
+
+def environment(app: App) -> Mapping[str, object]:
+    """Where it was measured, for the report."""
+    return {
+        "dr": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "control": app.settings.control,
+        "vaults": {name: vault.url for name, vault in app.settings.vaults.items()},
+    }
+
+
+def reports(app: App) -> tuple[DrillReport, ...]:
+    """Of all drills, by the instant they were declared."""
+    found = (load_report(app.control, drill) for drill in list_drills(app.control))
+    return tuple(sorted(found, key=lambda report: report.declared_at))
+
+
+def report_of(app: App, drill: str | None) -> DrillReport:
+    """One drill's, or the newest. Raises DrError NOT_FOUND."""
+    if drill is not None:
+        return load_report(app.control, drill)
+    found = reports(app)
+    if not found:
+        raise DrError(NOT_FOUND, "no drill has been run yet", hint="run one: `dr drill run quarterly`")
+    return found[-1]

@@ -1,0 +1,50 @@
+"""What the catalogue alone tells: points, measured durations, when each source is due. Light to import: `dr status` is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from heapq import nlargest
+
+from dr.app.core import App
+from dr.model.ids import SourceId
+from dr.model.points import PointSummary
+from dr.plan.due import SourceState, next_due
+from dr.plan.predict import RECENT
+from dr.plan.rows import Durations, schedules
+
+
+def durations_of(points: Sequence[PointSummary]) -> Durations:
+    """The newest measured captures by source, start to commit, oldest first; older ones are not reckoned with."""
+    groups: dict[SourceId, list[PointSummary]] = {}
+    for point in points:
+        groups.setdefault(point.slot.source, []).append(point)
+    newest = {source: nlargest(RECENT, group, key=_committed) for source, group in groups.items()}
+    return {source: [p.committed - p.started for p in reversed(group)] for source, group in newest.items()}
+
+
+def _committed(point: PointSummary) -> datetime:
+    return point.committed
+
+
+def all_points(app: App, components: Sequence[str] = ()) -> tuple[PointSummary, ...]:
+    """A fresh listing of the vaults of all rows with sources."""
+    from dr.record.catalogue import list_points
+
+    names = [row.component for row in app.rows(components) if row.sources]
+    with ThreadPoolExecutor(max(1, len(names)), thread_name_prefix="points") as pool:
+        return tuple(point for found in pool.map(lambda name: list_points(app.vault(name)), names) for point in found)
+
+
+def next_due_of(app: App, points: Sequence[PointSummary], now: datetime) -> dict[SourceId, datetime]:
+    """When each scheduled source is due next, from the points alone (no journal is read)."""
+    newest: dict[SourceId, datetime] = {}
+    for point in points:
+        if not point.slot.tag:
+            newest[point.slot.source] = max(point.slot.due, newest.get(point.slot.source, point.slot.due))
+    plan = schedules(app.strategy, durations_of(points))
+    return {
+        s.source: max(now, newest[s.source] + s.cadence) if s.source in newest else next_due(s, SourceState(), now)
+        for s in plan
+    }

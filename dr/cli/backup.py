@@ -1,0 +1,67 @@
+"""`dr backup`: capture now."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from dr.cli.common import emit, next_command, output_option, the_app
+from dr.cli.interrupt import interruptible
+from dr.cli.progress import progress
+
+
+@click.command("backup")
+@click.argument("components", nargs=-1)
+@click.option(
+    "--scheduled", is_flag=True, help="Capture the slot that is due now, as the scheduler would; nothing if it is done."
+)
+@click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate of all captures is above this.")
+@output_option()
+@click.pass_context
+def command(
+    ctx: click.Context, components: tuple[str, ...], scheduled: bool, max_cost: float | None, form: str
+) -> None:
+    """Capture COMPONENTS (default: every row that can be captured), read back what was written, and commit a recovery point.
+
+    Exit 0: every source has its point. 3: some have. 5: another process works on it.
+    """
+    from dr.app.captured import capture_item, captures_sheet
+    from dr.app.captures import capture_all, due_now, refuse_captures_over, slots_now
+    from dr.app.overview import forget
+    from dr.report.screen import show
+
+    with progress(form) as listener, interruptible() as stop:
+        app = the_app(ctx, listener=listener)
+        refuse_captures_over(app, components, max_cost)
+        if scheduled:
+            slots = tuple(due.slot for due in due_now(app, components))
+        else:
+            slots = slots_now(app, components, f"m{secrets.token_hex(4)}")
+        results = capture_all(app, slots, stop)
+        forget(app)
+    items = list(map(capture_item, results))
+    emit(form, "Capture", items, name="slot", table=lambda _: show(captures_sheet(results)))
+    code = exit_code(results)
+    if code:
+        ctx.exit(code)
+    next_command("dr points list", "shows what can be restored")
+
+
+def exit_code(results: object) -> int:
+    """0 when each slot has its point; the only failure's own code; 3 when some have one and some not."""
+    from collections.abc import Sequence
+
+    from dr.errors import Exit
+    from dr.run.runner import Captured, CaptureResult
+
+    assert isinstance(results, Sequence)
+    failed = [result for result in results if isinstance(result, CaptureResult) and not result.ok]
+    if not failed:
+        return int(Exit.OK)
+    if any(result.captured is Captured.PARKED for result in failed):
+        return int(Exit.INTERRUPTED)
+    if len(failed) < len(results):
+        return int(Exit.PARTIAL)
+    codes = {result.error.kind.exit if result.error else Exit.FAILED for result in failed}
+    return int(codes.pop()) if len(codes) == 1 else int(Exit.FAILED)

@@ -1,0 +1,55 @@
+"""`dr init`: files to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dr.cli.common import next_command
+
+
+@click.command("init")
+@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), default=Path("."), show_default=True)
+@click.option("--repositories", is_flag=True, help="Also write format.json into the control repository and the vaults.")
+@click.pass_context
+def command(ctx: click.Context, directory: Path, repositories: bool) -> None:
+    """Write strategy.yaml and dr.yaml to start from; nothing that exists is overwritten.
+
+    With --repositories: prepare the control repository and the vaults that the settings name.
+    """
+    if repositories:
+        return prepare(ctx)
+    from dr.settings import settings_template
+    from dr.strategy import default_strategy_text
+
+    texts = {"strategy.yaml": default_strategy_text(), "dr.yaml": settings_template()}
+    refuse_existing([directory / name for name in texts])
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8")
+        click.echo(directory / name)
+    next_command("dr init --repositories", "once dr.yaml names your buckets")
+    return None
+
+
+def refuse_existing(paths: list[Path]) -> None:
+    """Raises DrError TARGET_EXISTS before anything is written."""
+    from dr.errors import TARGET_EXISTS, DrError
+
+    for path in paths:
+        if path.exists():
+            raise DrError(TARGET_EXISTS, f"{path} exists; nothing was written", hint="choose another --directory")
+
+
+def prepare(ctx: click.Context) -> None:
+    """`format.json` where there is none; an existing one is checked."""
+    from dr.cli.common import the_app
+    from dr.record.layout import ensure_format
+
+    app = the_app(ctx)
+    places = {"control": app.control} | {name: app.vault(name) for name in app.settings.vaults}
+    for name, store in places.items():
+        ensure_format(store, "control" if name == "control" else "vault")
+        click.echo(f"{store.url}  ready ({name})")
+    next_command("dr check", "looks at permissions, protection and the clock")

@@ -1,0 +1,29 @@
+"""`dr run`: the service."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+from dr.cli.common import the_app
+
+
+@click.command("run")
+@click.option(
+    "--every", "tick_s", type=click.FloatRange(min=0.2), default=15.0, show_default=True, help="Seconds between looks."
+)
+@click.option("--once", is_flag=True, help="Capture what is due now and end.")
+@click.pass_context
+def command(ctx: click.Context, tick_s: float, once: bool) -> None:
+    """Capture every source on the cadence that its row needs, until SIGTERM: then the running step is finished and journalled.
+
+    Each first slot runs at once. The run journal decides what is due; the process itself remembers nothing. Logs are JSON lines.
+    """
+    from dr.app.service import service_parts
+    from dr.run.service import Service
+
+    service = Service(service_parts(the_app(ctx)), tick_s)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    ctx.exit(service.once() if once else service.run())

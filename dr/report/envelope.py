@@ -1,0 +1,131 @@
+"""The one JSON envelope of the command line: durations in seconds, instants in RFC 3339 UTC, `items` [] when empty."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from dr.model.plans import PlannedRestore, RestorePlan
+from dr.model.points import Check, Gap, PointSummary
+from dr.model.timeline import format_instant
+from dr.plan.rows import PlannedRow
+from dr.plan.status import StatusRow
+
+API_VERSION = "dr/v1"
+Item = Mapping[str, object]
+
+
+def envelope(kind: str, items: Iterable[Item], **more: object) -> dict[str, object]:
+    """`more` stands beside the items: what is true of all of them."""
+    return {"apiVersion": API_VERSION, "kind": kind, **more, "items": list(items)}
+
+
+def render(kind: str, items: Iterable[Item], **more: object) -> str:
+    """The envelope as indented JSON text. Raises ValueError on NaN or infinity, which are no JSON."""
+    return dumps(envelope(kind, items, **more))
+
+
+def dumps(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def when(value: datetime | None) -> str | None:
+    """RFC 3339, or null."""
+    return None if value is None else format_instant(value)
+
+
+def plan_item(row: PlannedRow) -> Item:
+    """One row and domain of `dr plan`."""
+    return {
+        "component": row.component,
+        "domain": str(row.domain),
+        "sources": list(row.sources),
+        "cadence_s": row.cadence.total_seconds() if row.cadence else None,
+        "capture": {"duration_s": row.duration.total_seconds() if row.duration else None, "measured": row.measured},
+        "rto": {"target_s": row.rto.total_seconds()},
+        "rpo": {"target_s": row.rpo.total_seconds(), "worst_s": row.worst.total_seconds() if row.worst else None},
+        "met": row.met,
+        "judged": row.judged,
+        "month_usd": row.month_usd,
+        "reasons": list(row.reasons),
+    }
+
+
+def status_item(row: StatusRow) -> Item:
+    """One source and domain of `dr status`."""
+    return {
+        "component": row.component,
+        "domain": str(row.domain),
+        "source": row.source or None,
+        "status": str(row.standing),
+        "rpo": {"target_s": row.rpo.total_seconds(), "age_s": row.age.total_seconds() if row.age is not None else None},
+        "newest": when(row.newest),
+        "next_due": when(row.next_due),
+        "points": row.points,
+        "point": row.point or None,
+    }
+
+
+def point_item(point: PointSummary) -> Item:
+    """One recovery point of `dr points list`."""
+    return {
+        "name": point.name,
+        "source": str(point.source),
+        "slot": point.slot.id,
+        "method": point.method,
+        "as_of": when(point.as_of),
+        "started": when(point.started),
+        "committed": when(point.committed),
+        "size_bytes": point.size,
+        "survives": [str(domain) for domain in point.survives],
+        "retain_until": when(point.retain_until),
+        "generation": point.generation,
+    }
+
+
+def check_item(check: Check) -> Item:
+    return {"name": check.name, "passed": check.passed, "detail": check.detail}
+
+
+def restore_item(item: PlannedRestore) -> Item:
+    """One source of a restore plan."""
+    return {
+        "source": str(item.source),
+        "domain": str(item.domain),
+        "method": item.method,
+        "instant": when(item.instant),
+        "point": item.point.name if item.point else None,
+        "point_sha256": item.point.sha256 if item.point else None,
+        "target": {"isolated": item.target.isolated, "prefix": item.target.prefix, "names": dict(item.target.names)},
+        "size_bytes": item.size,
+        "predicted_s": item.predicted.total_seconds() if item.predicted is not None else None,
+        "cost_usd": item.cost_usd,
+        "creates": list(item.creates),
+        "reasons": list(item.reasons),
+    }
+
+
+def gap_item(gap: Gap) -> Item:
+    return {
+        "source": str(gap.source),
+        "domain": str(gap.domain),
+        "requested": when(gap.requested),
+        "reason": gap.reason,
+        "before": when(gap.before),
+        "after": when(gap.after),
+    }
+
+
+def restore_plan(plan: RestorePlan) -> dict[str, object]:
+    """The whole plan under its envelope."""
+    return envelope(
+        "RestorePlan",
+        map(restore_item, plan.items),
+        id=plan.id,
+        requested=when(plan.requested),
+        created=when(plan.created),
+        cost_usd=plan.cost_usd,
+        max_cost_usd=plan.max_cost_usd,
+        gaps=[gap_item(gap) for gap in plan.gaps],
+    )

@@ -1,0 +1,180 @@
+"""What each command shows, as sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from dr.model.evidence import DrillReport, DrillRow, Verdict
+from dr.model.points import Check, PointSummary
+from dr.model.strategy import FailureDomain, Strategy
+from dr.model.timeline import format_instant
+from dr.plan.rows import PlannedRow
+from dr.plan.status import Standing, StatusRow
+from dr.report import words
+from dr.report.folding import folded
+from dr.report.sheet import Cell, Sheet, Tone, cell, columns_of
+
+VERDICT_TONES = {
+    Verdict.MET: Tone.GOOD,
+    Verdict.LUCKY: Tone.WARN,
+    Verdict.MISSED: Tone.BAD,
+    Verdict.FAILED: Tone.BAD,
+    Verdict.NOT_CAPTURED: Tone.DIM,
+    Verdict.NOT_DRILLED: Tone.DIM,
+}
+_STANDING_TONES = {
+    Standing.OK: Tone.GOOD,
+    Standing.LATE: Tone.BAD,
+    Standing.NO_POINT: Tone.BAD,
+    Standing.NOT_CAPTURED: Tone.DIM,
+}
+
+
+def plan_sheet(rows: Sequence[PlannedRow], *, wide: bool = False) -> Sheet:
+    """`dr plan`. The notes carry the arithmetic once for each row; `wide` shows the domains that nobody judges too."""
+    shown = [row for row in rows if wide or row.judged]
+    columns = columns_of("component", "domain", ">cadence", ">RTO", ">RPO", ">worst case", "verdict")
+    return Sheet(columns, tuple(map(_plan_row, shown)), tuple(_plan_notes(shown)), empty="the strategy has no row")
+
+
+def _plan_row(row: PlannedRow) -> tuple[Cell, ...]:
+    verdict = cell("can be met", Tone.GOOD) if row.met else _unmet(row)
+    return (
+        cell(row.component),
+        cell(row.domain),
+        cell(words.span(row.cadence.total_seconds()) if row.cadence else words.NOTHING),
+        cell(words.target(row.rto.total_seconds())),
+        cell(words.target(row.rpo.total_seconds())),
+        cell(words.span(row.worst.total_seconds()) if row.worst else words.NOTHING),
+        verdict,
+    )
+
+
+def _unmet(row: PlannedRow) -> Cell:
+    if row.reasons and row.reasons[0].startswith(Verdict.NOT_CAPTURED):
+        return cell(Verdict.NOT_CAPTURED, Tone.DIM)
+    return cell("cannot be met", Tone.BAD)
+
+
+def _plan_notes(rows: Sequence[PlannedRow]) -> Iterable[str]:
+    """Each reason once under its component; rows of one component share most of them."""
+    for component in dict.fromkeys(row.component for row in rows):
+        yield f"{component}:"
+        reasons = dict.fromkeys(reason for row in rows if row.component == component for reason in row.reasons)
+        # the arithmetic, which all domains share, before what each domain adds
+        yield from (f"  {reason}" for reason in sorted(reasons, key=_of_one_domain))
+
+
+def _of_one_domain(reason: str) -> bool:
+    return reason.partition(" ")[0] in set(FailureDomain)
+
+
+def status_sheet(rows: Sequence[StatusRow], *, notes: Sequence[str] = ()) -> Sheet:
+    """`dr status`."""
+    columns = columns_of(
+        "component", "domain", "source", ">newest point", ">age", ">RPO", ">points", "next due", "status"
+    )
+    return Sheet(columns, tuple(map(_status_row, rows)), tuple(notes))
+
+
+def _status_row(row: StatusRow) -> tuple[Cell, ...]:
+    return (
+        cell(row.component),
+        cell(row.domain),
+        cell(row.source.rpartition("/")[2] or words.NOTHING),
+        cell(words.instant(row.newest)),
+        cell(words.span(row.age.total_seconds()) if row.age is not None else words.NOTHING),
+        cell(words.target(row.rpo.total_seconds())),
+        cell(f"{row.points:,}"),
+        cell(words.instant(row.next_due)),
+        cell(row.standing, _STANDING_TONES[row.standing]),
+    )
+
+
+def points_sheet(points: Sequence[PointSummary], now: datetime, *, wide: bool = False) -> Sheet:
+    """`dr points list`."""
+    titles = ["source", "as of", ">age", "method", ">size", "survives", "kept until"]
+    columns = columns_of(*titles, *(["committed", "name"] if wide else []))
+    rows = tuple(_point_row(point, now, wide) for point in points)
+    return Sheet(columns, rows, empty="no recovery point yet; make one with: dr backup")
+
+
+def _point_row(point: PointSummary, now: datetime, wide: bool) -> tuple[Cell, ...]:
+    row = (
+        cell(point.source),
+        cell(format_instant(point.as_of)),
+        cell(words.span((now - point.as_of).total_seconds())),
+        cell(point.method),
+        cell(words.size(point.size)),
+        cell(" ".join(point.survives)),
+        cell(format_instant(point.retain_until)[:10]),
+    )
+    return (*row, cell(format_instant(point.committed)), cell(point.name)) if wide else row
+
+
+def checks_sheet(checks: Sequence[Check]) -> Sheet:
+    """What was looked at, failures in colour."""
+    rows = tuple(
+        (cell("ok", Tone.GOOD) if check.passed else cell("FAILED", Tone.BAD), cell(check.name), cell(check.detail))
+        for check in checks
+    )
+    return Sheet(columns_of("result", "check", "detail"), rows, empty="nothing was checked")
+
+
+def drill_sheet(report: DrillReport, *, wide: bool = False) -> Sheet:
+    """The closing table: one line for each component and domain that was drilled; below it what failed, each naming its
+    artefact. `wide`: a line for each domain that was not, too."""
+    columns = columns_of(
+        "component", "domain", ">RTO target", ">measured", ">RPO target", "measured", ">bytes", ">objects", ">rate", "scope",
+        "verdict",
+    )  # fmt: skip
+    rows = tuple(_drill_row(report, row, domains) for row, domains in (_as_they_are if wide else folded)(report.rows))
+    return Sheet(columns, rows, tuple(drill_notes(report)), empty="the drill covered no row")
+
+
+def _as_they_are(rows: Sequence[DrillRow]) -> Iterable[tuple[DrillRow, str]]:
+    return ((row, str(row.domain)) for row in rows)
+
+
+def _drill_row(report: DrillReport, row: DrillRow, domains: str) -> tuple[Cell, ...]:
+    done = words.measured(row)
+    return (
+        cell(row.component),
+        cell(domains),
+        cell(words.target(row.rto.target_s)),
+        cell(words.span(row.rto.measured_s)),
+        cell(words.target(row.rpo.target_s)),
+        cell(words.lost(row.rpo)),
+        # a clone's size is not told by Firestore: unknown is not nothing
+        cell(words.size(row.size) if done and row.size else words.NOTHING),
+        cell(f"{row.objects:,}" if done else words.NOTHING),
+        cell(words.rate(row.rate_bytes_s) if done and row.size else words.NOTHING),
+        cell(report.scope),
+        cell(row.verdict, VERDICT_TONES[row.verdict]),
+    )
+
+
+def drill_notes(report: DrillReport) -> Iterable[str]:
+    """Findings, then what the teardown left."""
+    for row in report.rows:
+        yield from (str(cell(f"{row.component}/{row.domain} {row.verdict}: {text}").text) for text in row.findings)
+    yield from (
+        cell(f"left behind: {check.name}: {check.detail}").text for check in report.teardown if not check.passed
+    )
+
+
+def strategy_sheet(strategy: Strategy) -> Sheet:
+    """The strategy table itself."""
+    columns = columns_of("component", "frequency", "retention", "RTO", "RPO")
+    rows = tuple(
+        (
+            cell(f"`{row.component}`"),
+            cell(row.frequency.replace("-", " ")),
+            cell(words.span(row.retention.total_seconds())),
+            cell(words.target(row.rto.total_seconds())),
+            cell(words.target(row.rpo.total_seconds())),
+        )
+        for row in strategy.objectives
+    )
+    return Sheet(columns, rows)

@@ -1,0 +1,132 @@
+"""The main job on real parts: fill, back up, lose it, restore to a point in time, measure; then a control that must fail.
+
+Everything that `dr` does here it does as a user would: through its command line, with a settings and a strategy file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import click
+
+from lab.stage import GRANULARITY_S, DemoFailed, World, new_world
+
+TENANTS, DOCUMENTS = 10, 2000
+POINT_DEADLINE_S = 180
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True, help="Report and logs."
+)
+@click.option("--keep", is_flag=True, help="Leave the lab running.")
+def demo(out: Path, keep: bool) -> None:
+    """Fill the world, back it up, lose it, restore it to a point in time, and report what was measured."""
+    world = new_world(out)
+    try:
+        with world.background("build", "lab.build") as build:
+            first_row(world)
+            world.wait_for_build(build)
+        whole_job(world)
+    finally:
+        if not keep:
+            world.python("lab", "down", "--dir", str(world.lab))
+
+
+def first_row(world: World) -> None:
+    """Application data, which needs no build: captured, struck, drilled, measured."""
+    say = world.stage.say
+    say("starting the lab's data plane (Firestore, Cloud Storage, Pub/Sub)")
+    world.python("lab", "up", "--dir", str(world.lab), "--only", "data", "--snapshot-granularity", f"{GRANULARITY_S:g}")
+    world.write_strategy()
+    world.dr("init", "--repositories")
+    say(f"filling Firestore: {TENANTS} tenants, {DOCUMENTS} documents")
+    fill(world, "--only", "firestore")
+    with world.writers("firestore"):
+        world.dr("backup", "appdata")
+        world.wait_for_writes(20)
+        struck = world.disaster("bad-deploy")
+        _, text = world.drill("appdata", struck, codes=(0,))
+    say("first measured row:", bold=True)
+    world.stage.show(text)
+
+
+def fill(world: World, *more: str) -> None:
+    """The platform of the strategy's guide, scaled; every acknowledged write is recorded."""
+    size = ("--tenants", str(TENANTS), "--documents", str(DOCUMENTS))
+    world.python("lab.energent", "fill", "--lab", str(world.lab), *size, *more, "--witness", str(world.witness))
+
+
+def whole_job(world: World) -> None:
+    """Both stated recovery commands: the cluster and the database, to one point in time."""
+    say = world.stage.say
+    say("starting the lab's cluster (etcd, Kubernetes, Velero, a node)")
+    world.python("lab", "up", "--dir", str(world.lab), "--snapshot-granularity", f"{GRANULARITY_S:g}")
+    say("beginning anew: documents again, and the cluster: the platform, its volumes, the tenants' namespaces")
+    world.python("lab.energent", "wipe", "--lab", str(world.lab), "--witness", str(world.witness))
+    fill(world)
+    world.dr("check")
+    world.stage.show(world.dr("plan")[1])
+    with world.writers("both"):
+        back_up(world)
+        world.wait_for_writes(20)
+        struck = world.disaster("bad-deploy")
+        world.disaster("namespace-deleted")
+    say("both are lost; bringing them back to the instant before", bold=True)
+    world.stage.show(world.dr("restore", "--point-in-time", struck, "--auto-approve")[1])
+    code, text = world.drill("quarterly", struck, codes=(0, 6))
+    world.stage.show(text)
+    drill = save_report(world)
+    control(world, struck)
+    say("closing table" if code == 0 else "closing table: an objective was missed", bold=True)
+    world.stage.show(world.dr("drill", "report", drill)[1])
+    say(f"report: {world.out / 'report.html'}", bold=True)
+    if code:
+        raise DemoFailed("the drill missed an objective")
+
+
+def back_up(world: World) -> None:
+    """`dr run` captures each first slot at once; stopped when both rows have a point of its own making."""
+    before = set(points(world))
+    with world.background("dr-run", "dr", "run") as service:
+        world.stage.say("$ dr run   (as a service; it captures each first slot at once)", bold=True)
+        deadline = time.monotonic() + POINT_DEADLINE_S
+        while not {"cluster", "appdata"} <= {name.split(".")[0] for name in set(points(world)) - before}:
+            if service.poll() is not None or time.monotonic() > deadline:
+                raise DemoFailed(f"dr run made no point for both rows; see {world.out / 'dr-run.log'}")
+            time.sleep(0.5)
+    world.stage.show(world.dr("points", "list")[1])
+
+
+def points(world: World) -> list[str]:
+    """Slots of all committed points."""
+    items = json.loads(world.quiet_dr("points", "list", "-o", "json", "--fresh"))["items"]
+    return [item["slot"] for item in items]
+
+
+def save_report(world: World) -> str:
+    """The newest drill's report in all its forms beside the logs; its id."""
+    for form, name in (("html", "report.html"), ("junit", "report.xml"), ("json", "report.json")):
+        (world.out / name).write_text(world.quiet_dr("drill", "report", "-o", form))
+    return str(json.loads((world.out / "report.json").read_text())["drill"]["id"])
+
+
+def control(world: World, struck: str) -> None:
+    """A drill that cannot fail proves nothing: damage one artefact behind a backup that Velero calls Completed."""
+    say = world.stage.say
+    say("control: one artefact of the newest cluster point is damaged in the vault, after its commit", bold=True)
+    items = json.loads(world.quiet_dr("points", "list", "-o", "json", "--component", "cluster"))["items"]
+    newest = max(items, key=lambda item: str(item["as_of"]))
+    damage = json.loads(world.python("lab", "disaster", "vault-artefact-damaged", "--dir", str(world.lab),
+                                     "--point", newest["name"], "--artefact", "*.tar.gz", "--how", "flip"))  # fmt: skip
+    code, text = world.drill("cluster", struck, codes=(1, 6, 7))
+    world.stage.show(text)
+    named = re.search(re.escape(str(damage["artefact"]).rsplit("/", 1)[-1]), text)
+    if code != 7 or not named:
+        raise DemoFailed(
+            f"the control failed: the drill ended with exit code {code} and did not name {damage['artefact']}"
+        )
+    say(f"control passed: the drill says FAILED and names {damage['artefact']}", bold=True)

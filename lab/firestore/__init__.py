@@ -1,0 +1,1 @@
+"""A Firestore front over Google's emulator: data plane with identities, and the FirestoreAdmin that the emulator lacks."""

@@ -1,0 +1,1 @@
+"""Google's Pub/Sub emulator with the permissions that it lacks."""

@@ -1,0 +1,103 @@
+"""The set-up steps of the data half: identities, certificates, settings, buckets, topics, the production database."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Mapping
+
+import urllib3
+import yaml
+
+from lab.grants import APPDATA_VAULT, BUCKETS, CLUSTER_VAULT, CONTROL_BUCKET, BucketSpec, apply_grants
+from lab.iam import Iam
+from lab.parts import Site
+from lab.pki import create_ca
+from lab.state import IDENTITIES, PROJECT, VAULT_REGION, LabError
+
+SERVICES = ("storage", "tokens", "firestore", "pubsub", "apiserver")
+DATABASE_TOPICS = {"documents": "firestore-documents"}
+SOFT_DELETE_S = 7 * 86_400
+
+
+def make_identities(site: Site) -> None:
+    """CA and certificates, service accounts with their keys and grants, and the settings that `dr` reads."""
+    ca = create_ca(site.pki)
+    for service in SERVICES:
+        ca.issue(service)
+    iam = Iam.create(site.directory, PROJECT, f"https://{site.address('tokens')}/token", IDENTITIES)
+    apply_grants(iam)
+    (site.directory / "dr.yaml").write_text(yaml.safe_dump(settings(site), sort_keys=False))
+
+
+def settings(site: Site) -> Mapping[str, object]:
+    """What production would write too, with other endpoints. Relative paths count from the file."""
+    vault = {"project": "energent-backup", "location": VAULT_REGION}
+    storage, firestore = f"https://{site.address('storage')}", site.address("firestore")
+    return {
+        "apiVersion": "dr/v1",
+        "kind": "Settings",
+        "scope": "lab",
+        "control": f"gs://{CONTROL_BUCKET}",
+        "vaults": {
+            "cluster": {"url": f"gs://{CLUSTER_VAULT}", **vault},
+            "appdata": {"url": f"gs://{APPDATA_VAULT}", **vault},
+        },
+        "credentials": {name: f"keys/{name}.json" for name in ("capture", "restore")},
+        "kubernetes": {name: f"kubeconfigs/{name}" for name in ("capture", "restore")},
+        "endpoints": {"storage": storage, "firestore": firestore},
+        "caFile": "pki/ca.pem",
+        "velero": {"namespace": "velero", "storageLocation": "gcp"},
+        "cacheDir": "cache",
+    }
+
+
+def make_buckets(site: Site) -> None:
+    for bucket in BUCKETS:
+        _make_bucket(site, bucket)
+
+
+def _make_bucket(site: Site, bucket: BucketSpec) -> None:
+    query = {"project": PROJECT, **({"enableObjectRetention": "true"} if bucket.object_retention else {})}
+    body = {
+        "name": bucket.name,
+        "location": bucket.location.upper(),
+        "versioning": {"enabled": True},
+        "softDeletePolicy": {"retentionDurationSeconds": str(SOFT_DELETE_S)},
+        "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
+    }
+    url = f"https://{site.address('storage')}/storage/v1/b?{urllib.parse.urlencode(query)}"
+    token = Iam.open(site.directory).token("operator")
+    status, answer = _call("POST", url, body, token, str(site.ca))
+    if status not in (200, 409):
+        raise LabError(f"bucket {bucket.name} could not be made: the storage server answered {status} {answer}")
+
+
+def make_topics(site: Site) -> None:
+    """Straight on the emulator: set-up needs no identity."""
+    for topic in DATABASE_TOPICS.values():
+        name = f"projects/{PROJECT}/topics/{topic}"
+        status, answer = _call("PUT", f"http://{site.address('pubsub-emulator')}/v1/{name}", {}, "", None)
+        if status not in (200, 409):
+            raise LabError(f"topic {topic} could not be made: the Pub/Sub emulator answered {status} {answer}")
+
+
+def _call(method: str, url: str, body: object, token: str, ca: str | None) -> tuple[int, str]:
+    pool = urllib3.PoolManager(ca_certs=ca, retries=urllib3.Retry(3, backoff_factor=0.2, allowed_methods=None))
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    try:
+        response = pool.request(method, url, body=json.dumps(body).encode(), headers=headers, timeout=20)
+    except urllib3.exceptions.HTTPError as error:
+        raise LabError(f"{method} {url}: {error}") from error
+    return response.status, response.data.decode(errors="replace")[:300]
+
+
+def make_database(site: Site) -> None:
+    """The production database, made by the operator, in a process of its own: gRPC's threads in the supervisor would
+    abort the children that it forks afterwards."""
+    argv = [sys.executable, "-m", "lab.database", site.address("firestore"), str(site.directory), str(site.ca)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise LabError((done.stderr.strip().splitlines() or ["no reason was given"])[-1])

@@ -1,0 +1,66 @@
+# One command each; every target sets up what it needs. `make test` is exactly what CI runs.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/.ready ## Locked environment in .venv
+
+.venv/.ready: requirements/uv.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) lab/doctor.py --only python
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/dev.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+fmt: setup ## Format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: setup ## Types
+	$(BIN)/mypy
+
+unit: setup ## Unit and contract tests
+	$(PYTEST) tests/unit tests/contract -n 2 -q
+
+check: lint type unit ## The quick part of the tests
+
+lab-binaries: setup ## Build the lab's Go binaries once, into a cache outside the clone
+	$(BIN)/python -m lab.build
+
+lab-test: lab-binaries ## Tests on the lab's real parts
+	$(PYTEST) tests/lab tests/cluster -q
+
+test: doctor check lab-test ## Everything
+
+doctor: ## Name what is missing on this machine
+	@$(PYTHON) lab/doctor.py
+
+demo: doctor setup ## Fill, back up, lose, restore, measure: the whole job in the lab
+	$(BIN)/python -m lab demo
+
+conformance: setup ## The storage contract against a real bucket: make conformance BUCKET=name
+	DR_CONFORMANCE_BUCKET=$(BUCKET) $(PYTEST) tests/contract/test_storage_server.py -q
+
+docs: setup ## Generated parts of the documentation
+	$(BIN)/python docs/render.py
+
+bench: lab-binaries ## Benchmarks; JSON results in out/bench
+	$(BIN)/python -m benchmarks
+
+lock: ## Renew the locked requirements
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o requirements/dev.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -c requirements/dev.txt -o requirements/run.txt
+	echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o requirements/uv.txt
+
+clean: ## Remove what the targets made in the clone
+	rm -rf .venv .lab out .mypy_cache .ruff_cache .pytest_cache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import lifecycle
-from lab.kube import Kube
+from lab.kube import Kube, wait_for
 from lab.state import Lab
 
 if TYPE_CHECKING:
@@ -65,11 +65,13 @@ def storage_client(lab: Lab, identity: str) -> Client:
 
 @pytest.fixture
 def namespace(lab: Lab) -> Iterator[str]:
-    """A namespace of this test's own, deleted after it."""
+    """A namespace of this test's own, gone before the next test begins."""
     name, admin = f"test-{secrets.token_hex(4)}", Kube(lab.kubeconfigs["admin"])
     admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
-    admin.delete(f"/api/v1/namespaces/{name}")
+    path = f"/api/v1/namespaces/{name}"
+    admin.delete(path)
+    wait_for(f"the end of namespace {name}", lambda: admin.find(path) is None, 60)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dr.components.cluster.layout import LABEL_PLAN
 from dr.model.timeline import format_instant
 from lab.energent.manifests import DEPLOYMENT, NAMESPACE
 from lab.grants import VELERO_BUCKET
-from lab.kube import Kube, Manifest
+from lab.kube import Kube, Manifest, wait_for
 from lab.state import Lab
 from tests.lab.command import Answer, Dr
 
@@ -78,6 +78,10 @@ def name_of(body: Manifest) -> str:
     return str(inner(body, "metadata")["name"])
 
 
+def is_going(body: Manifest) -> bool:
+    return "deletionTimestamp" in inner(body, "metadata")
+
+
 def databases(lab: Lab) -> set[str]:
     """Ids of all databases of the project."""
     from google.cloud.firestore_admin_v1 import FirestoreAdminClient
@@ -101,7 +105,10 @@ def site(lab: Lab, kube: Callable[[str], Kube], storage: Callable[[str], Client]
     assert filled.code == 0, filled.err
     dr.fine("init", "--repositories")
     dr.fine("backup")
-    return Site(dr, lab, kube("admin"), storage("operator"))
+    admin = kube("admin")
+    # what an earlier test deleted may still be going, and would look as if a restore had removed it
+    wait_for("the end of deleted namespaces", lambda: not any(map(is_going, admin.items("/api/v1/namespaces"))), 60)
+    return Site(dr, lab, admin, storage("operator"))
 
 
 def test_refused_over_the_living_drilled_without_a_trace_killed_and_resumed(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dr.model.ids import Slot, SourceId
 from dr.model.plans import PlannedRestore, Target
-from dr.model.points import Artefact, Check, LiveCoverage, PointManifest
+from dr.model.points import Artefact, Check, Coverage, PointManifest
 from dr.model.runs import Stamp
 from dr.model.strategy import FailureDomain, SourceSpec
 
@@ -158,7 +158,7 @@ class SourceFacts:
 
     source: SourceId
     observed: datetime
-    coverage: LiveCoverage | None = None
+    coverage: Coverage | None = None
     size: int | None = None
     items: int | None = None
     capture_cost_usd: float = 0.0
@@ -259,7 +259,7 @@ class Restorer(Protocol):
     def outline(
         self,
         spec: SourceSpec,
-        origin: PointManifest | LiveCoverage,
+        origin: PointManifest | Coverage,
         requested: datetime,
         domain: FailureDomain,
         target: Target,
@@ -281,6 +281,72 @@ class Restorer(Protocol):
 
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         """Delete only what this work's journal says it created (matching uid and prefix); a check for each, failed if left."""
+        ...
+
+
+# --- continuous capture --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a follower tells while it works, for metrics and logs. `kind` is one word: `durable`, `relisted`, `quarantined`,
+    `reconnected`; `count` things happened; `lag_s` is change to durable of the slowest of them."""
+
+    source: SourceId
+    kind: str
+    count: int = 1
+    lag_s: float | None = None
+    detail: str = ""
+
+
+class Follower(Protocol):
+    """Captures one source continuously into its change log. Run by the leader of `dr run`."""
+
+    def follow(self, vault: ObjectStore, stop: Callable[[], bool], notice: Callable[[Notice], None]) -> None:
+        """Blocks until `stop()`; what it had taken by then is durable. Reconnects after temporary errors by itself.
+        Raises DrError FENCED when another writer continued the log, and every error that a repetition will not mend."""
+        ...
+
+    def catch_up(self, vault: ObjectStore, stop: Callable[[], bool]) -> datetime:
+        """For one-shot runs: all that happened before the call is durable when it returns; the log's watermark. Leaves the
+        writing to a living follower, if there is one, and waits for it. Raises DrError."""
+        ...
+
+
+class KeyWrapper(Protocol):
+    """A key encryption key: Cloud KMS, or a local key file. `name` is stored beside what it wrapped."""
+
+    @property
+    def name(self) -> str: ...
+
+    def wrap(self, key: bytes, context: bytes) -> bytes:
+        """Encrypt a data key, bound to `context`. Raises DrError NOT_AUTHORISED, UNREACHABLE, NOT_FOUND."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Raises DrError DAMAGED when it was not wrapped by this key for this context; as `wrap`."""
+        ...
+
+
+class Leader(Protocol):
+    """Who of several replicas does the work."""
+
+    def hold(self, stop: Callable[[], bool]) -> None:
+        """Block until this replica leads, or `stop()`."""
+        ...
+
+    def leads(self) -> bool:
+        """Surely still the leader, by a clock that goes on while the process is stopped."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class Notifier(Protocol):
+    """Tells people. A failure to tell shows in metrics and logs, and never stops a backup."""
+
+    def send(self, title: str, text: str, severity: str, facts: Mapping[str, str]) -> None:
+        """Raises DrError UNREACHABLE, NOT_AUTHORISED after retries."""
         ...
 
 

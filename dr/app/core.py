@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from dr.vendors.google import GoogleAccess
     from dr.vendors.kubernetes import Kubernetes
 
-Role = Literal["capture", "restore"]
-"""Which identity a command acts as: capture writes and never deletes, restore reads vaults and writes targets."""
+Role = Literal["capture", "restore", "prune"]
+"""Which identity a command acts as: capture writes and never deletes, restore reads vaults and writes targets, prune deletes
+what the retention has let go and does nothing else."""
 
 
 def silent(_event: object) -> None:
@@ -56,9 +57,12 @@ class App:
 
         credentials = self.settings.credentials
         return GoogleAccess(
-            credentials_file=credentials.capture if self.role == "capture" else credentials.restore,
+            credentials_file=getattr(credentials, self.role),
             storage_endpoint=self.settings.endpoints.storage,
             firestore_endpoint=self.settings.endpoints.firestore,
+            pubsub_endpoint=self.settings.endpoints.pubsub,
+            kms_endpoint=self.settings.endpoints.kms,
+            logging_endpoint=self.settings.endpoints.logging,
             ca_file=self.settings.ca_file,
         )
 
@@ -67,7 +71,7 @@ class App:
         from dr.vendors.kubernetes import Kubernetes
 
         files = self.settings.kubernetes
-        return Kubernetes(files.capture if self.role == "capture" else files.restore)
+        return Kubernetes(getattr(files, self.role))
 
     def store(self, url: str) -> ObjectStore:
         """Any place, as this role sees it."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dr.model.strategy import SourceSpec
-from dr.ports import Clock, Inspector, LivingWitness, ObjectStore, Restorer, Source
+from dr.model.points import Coverage
+from dr.model.strategy import FailureDomain, SourceSpec
+from dr.ports import Clock, Follower, Inspector, KeyWrapper, LivingWitness, ObjectStore, Restorer, Source
 
 if TYPE_CHECKING:
     from dr.settings import Settings
@@ -24,6 +25,8 @@ class Wiring:
     google: GoogleAccess
     kubernetes: Callable[[], Kubernetes]
     open_store: Callable[[str], ObjectStore]
+    keys: Callable[[], tuple[KeyWrapper, ...]] = tuple
+    """Key encryption keys, primary first; empty: none is declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +37,7 @@ class Kit:
     inspectors: tuple[Inspector, ...]
     restorers: tuple[Restorer, ...]
     witness: LivingWitness | None = None
+    follower: Callable[[SourceSpec], Follower] | None = None
+    """For sources that are captured continuously."""
+    coverage: Callable[[SourceSpec, ObjectStore, tuple[FailureDomain, ...]], tuple[Coverage, ...]] | None = None
+    """(source, vault, domains that the vault survives) -> intervals that the change log in the vault covers."""

@@ -95,12 +95,13 @@ class PointSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveCoverage:
-    """Instants that the living source itself can be restored to (Firestore PITR). Dies with what it covers."""
+class Coverage:
+    """An interval whose every instant is a recovery point: kept by the living source itself (Firestore PITR, which dies with
+    what it covers), or by a change log in the vault."""
 
     source: SourceId
     method: str
-    """`firestore-pitr`."""
+    """`firestore-pitr`, `config-log`, `audit-log`."""
     start: datetime
     end: datetime
     granularity: timedelta

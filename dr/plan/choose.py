@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dr.model.ids import SourceId
-from dr.model.points import Gap, LiveCoverage, PointSummary
+from dr.model.points import Coverage, Gap, PointSummary
 from dr.model.strategy import FailureDomain
 from dr.model.timeline import floor_to, format_duration, format_instant
 
@@ -23,7 +23,7 @@ class Chosen:
     """What the source will really be restored to; never after `requested`."""
     method: str
     point: PointSummary | None
-    coverage: LiveCoverage | None
+    coverage: Coverage | None
     reasons: tuple[str, ...]
 
     @property
@@ -36,7 +36,7 @@ class Chosen:
 class _Candidate:
     instant: datetime
     point: PointSummary | None
-    coverage: LiveCoverage | None
+    coverage: Coverage | None
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ def choose(
     source: SourceId,
     domain: FailureDomain,
     points: Sequence[PointSummary],
-    coverage: Sequence[LiveCoverage],
+    coverage: Sequence[Coverage],
     now: datetime,
 ) -> Chosen | Gap:
     """The origin nearest to `requested` and not after it that survives the loss of `domain`."""
@@ -80,7 +80,7 @@ def _points_until(points: Sequence[PointSummary], limit: datetime) -> list[_Cand
     return [_Candidate(point.as_of, point, None) for point in points if point.as_of <= limit]
 
 
-def _coverage_until(coverage: Sequence[LiveCoverage], limit: datetime, now: datetime) -> list[_Candidate]:
+def _coverage_until(coverage: Sequence[Coverage], limit: datetime, now: datetime) -> list[_Candidate]:
     found = []
     for entry in coverage:
         instant = _floor(min(limit, entry.end, now), entry.granularity)
@@ -94,7 +94,7 @@ def _floor(instant: datetime, granularity: timedelta) -> datetime:
 
 
 def _after(
-    points: Sequence[PointSummary], coverage: Sequence[LiveCoverage], requested: datetime, now: datetime
+    points: Sequence[PointSummary], coverage: Sequence[Coverage], requested: datetime, now: datetime
 ) -> datetime | None:
     found = [point.as_of for point in points if point.as_of > requested]
     for entry in coverage:
@@ -110,9 +110,9 @@ def _gap_reason(
     requested: datetime,
     domain: FailureDomain,
     mine: Sequence[PointSummary],
-    live: Sequence[LiveCoverage],
+    live: Sequence[Coverage],
     usable: Sequence[PointSummary],
-    histories: Sequence[LiveCoverage],
+    histories: Sequence[Coverage],
     now: datetime,
 ) -> str:
     if requested > now:
@@ -137,7 +137,7 @@ def _why(best: _Candidate, requested: datetime) -> str:
 def _passed_over(
     best: _Candidate,
     points: Sequence[PointSummary],
-    coverage: Sequence[LiveCoverage],
+    coverage: Sequence[Coverage],
     requested: datetime,
     domain: FailureDomain,
 ) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def _count(points: Sequence[PointSummary]) -> str:
     return "1 point" if len(points) == 1 else f"{len(points):,} points"
 
 
-def _why_not_live(entry: LiveCoverage, best: _Candidate, requested: datetime, domain: FailureDomain) -> str:
+def _why_not_live(entry: Coverage, best: _Candidate, requested: datetime, domain: FailureDomain) -> str:
     if domain not in entry.survives:
         return f"it is lost with domain {domain}"
     if requested < entry.start:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dr.model.strategy import SourceSpec
+from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import parse_duration
 
 
@@ -24,11 +24,23 @@ class CaptureMode:
     """Option of the source that sets another granularity."""
     live: str = ""
     """Method of the history that the source keeps itself, if any."""
+    log: str = ""
+    """Method of restoring from the change log that a continuous capture keeps in the vault; empty: captured in slots only.
+    The slots of a continuous source roll the log's segments into packs."""
+    pack_option: str = ""
+    guaranteed: frozenset[FailureDomain] = frozenset()
+    """Losses after which this mode guarantees that nothing acknowledged is missing, however the capture is interrupted."""
+    promise: str = ""
+    """What the mode promises of an RPO of 0, for people."""
 
     def granularity_of(self, spec: SourceSpec) -> timedelta:
         """As the source's options set it, else the kind's own."""
         value = spec.options.get(self.granularity_option) if self.granularity_option else None
         return parse_duration(value) if isinstance(value, str) else self.granularity
+
+    def pack_every(self, spec: SourceSpec) -> timedelta:
+        """How often the change log is packed."""
+        return parse_duration(str(spec.options.get(self.pack_option, "1d")))
 
 
 VELERO = CaptureMode("velero", "velero", "Velero backup")
@@ -41,4 +53,23 @@ FIRESTORE = CaptureMode(
     granularity_option="snapshotGranularity",
     live="firestore-pitr",
 )
-MODES: Mapping[str, CaptureMode] = {mode.kind: mode for mode in (VELERO, FIRESTORE)}
+KUBERNETES = CaptureMode(
+    "kubernetes",
+    "config-pack",
+    "change log",
+    log="config-log",
+    pack_option="packEvery",
+    promise="mode watch follows each write: 0 lost is kept, not guaranteed",
+)
+PUBSUB = CaptureMode(
+    "pubsub",
+    "audit-pack",
+    "log of entries",
+    log="audit-log",
+    pack_option="packEvery",
+    # Pub/Sub keeps what is not acknowledged, and nothing is acknowledged before it is durable; it dies with its project,
+    # and nobody promises that it outlives its region
+    guaranteed=frozenset({FailureDomain.LOGICAL, FailureDomain.SOURCE, FailureDomain.CLUSTER}),
+    promise="mode pull acknowledges an entry only when it is durable in the vault: 0 lost is guaranteed while Pub/Sub stands",
+)
+MODES: Mapping[str, CaptureMode] = {mode.kind: mode for mode in (VELERO, FIRESTORE, KUBERNETES, PUBSUB)}

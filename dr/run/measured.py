@@ -13,7 +13,7 @@ from datetime import datetime
 from dr.errors import VERIFICATION_FAILED, DrError
 from dr.model.evidence import AcknowledgedWrite, LostWrites
 from dr.model.plans import PlannedRestore, Target
-from dr.model.points import Check, LiveCoverage, PointManifest
+from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.plan.judge import lost_writes
 from dr.plan.living import lost_against_living
@@ -39,7 +39,7 @@ class Wrapped:
     def outline(
         self,
         spec: SourceSpec,
-        origin: PointManifest | LiveCoverage,
+        origin: PointManifest | Coverage,
         requested: datetime,
         domain: FailureDomain,
         target: Target,

@@ -10,7 +10,7 @@ from functools import cache
 from dr.errors import INSTANT_UNREACHABLE, NOT_FOUND, OVER_BUDGET, UNREACHABLE, DrError
 from dr.model.ids import SourceId
 from dr.model.plans import PlannedRestore, RestorePlan, Target
-from dr.model.points import Gap, LiveCoverage, PointManifest, PointSummary
+from dr.model.points import Coverage, Gap, PointManifest, PointSummary
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import format_instant
 from dr.plan.choose import Chosen, choose
@@ -73,7 +73,7 @@ class Planner:
         refuse_over_budget(plan)
         return plan
 
-    def _coverage(self, want: Want) -> tuple[LiveCoverage, ...]:
+    def _coverage(self, want: Want) -> tuple[Coverage, ...]:
         """None of a source that is gone or silent: restoring is for just that case. Nor is a source asked whose own loss is
         to be answered (its history dies with it), nor one that keeps no history."""
         mode = MODES.get(want.spec.id.kind)
@@ -92,7 +92,7 @@ class Planner:
         want: Want,
         requested: datetime,
         points: Mapping[str, Sequence[PointSummary]],
-        coverage: Mapping[SourceId, tuple[LiveCoverage, ...]],
+        coverage: Mapping[SourceId, tuple[Coverage, ...]],
         predictions: Predictions,
         now: datetime,
     ) -> PlannedRestore | Gap:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 
 from dr.errors import CONFIGURATION, DrError
 from dr.model.strategy import Place
+from dr.model.timeline import parse_duration
 from dr.settings.keys import KEYS, VAULT, Key, environment_name, key_of, settings_template
 from dr.strategy.yamlfile import Step, YamlFile, dotted, read_yaml_path
 
 __all__ = [
     "Endpoints",
     "Identities",
+    "KeySettings",
+    "LeaseSettings",
     "Settings",
+    "TellSettings",
     "VaultSettings",
     "VeleroSettings",
     "load_settings",
@@ -42,6 +47,7 @@ class Identities:
 
     capture: Path | None = None
     restore: Path | None = None
+    prune: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,9 @@ class Endpoints:
 
     storage: str = ""
     firestore: str = ""
+    pubsub: str = ""
+    kms: str = ""
+    logging: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,35 @@ class VeleroSettings:
 
     namespace: str = "velero"
     storage_location: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Key encryption keys: `gcp-kms://projects/.../cryptoKeys/K` or `file:///path`; empty: none. The secondary lives in
+    another region, so that what is sealed opens without the first."""
+
+    primary: str = ""
+    secondary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """The Lease that replicas of the service compete for; without a name there is no election."""
+
+    name: str = ""
+    namespace: str = "dr-system"
+    duration: timedelta = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class TellSettings:
+    """Who is told. Empty: nobody."""
+
+    webhook: str = ""
+    slack: str = ""
+    deadman_url: str = ""
+    """Called while all is well: its absence is the alarm."""
+    deadman_every: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +117,11 @@ class Settings:
     endpoints: Endpoints = field(default_factory=Endpoints)
     ca_file: Path | None = None
     velero: VeleroSettings = field(default_factory=VeleroSettings)
+    keys: KeySettings = field(default_factory=KeySettings)
+    lease: LeaseSettings = field(default_factory=LeaseSettings)
+    tell: TellSettings = field(default_factory=TellSettings)
+    serve_address: str = ""
+    """`host:port` of metrics, health and the status page; empty: not served."""
     path: Path | None = None
     """The file that was read, if any."""
 
@@ -195,16 +238,41 @@ def _build(values: Mapping[str, _Value], path: Path | None) -> Settings:
         vaults=_vaults(values, where),
         cache_dir=_path(values, "cacheDir") or Path.home() / ".cache" / "dr",
         strategy=_path(values, "strategy"),
-        credentials=Identities(_path(values, "credentials.capture"), _path(values, "credentials.restore")),
-        kubernetes=Identities(_path(values, "kubernetes.capture"), _path(values, "kubernetes.restore")),
-        endpoints=Endpoints(_text(values, "endpoints.storage"), _text(values, "endpoints.firestore")),
+        credentials=_identities(values, "credentials"),
+        kubernetes=_identities(values, "kubernetes"),
+        endpoints=Endpoints(**{entry.name: _text(values, f"endpoints.{entry.name}") for entry in fields(Endpoints)}),
         ca_file=_path(values, "caFile"),
         velero=VeleroSettings(
             _text(values, "velero.namespace") or VeleroSettings().namespace,
             _text(values, "velero.storageLocation") or VeleroSettings().storage_location,
         ),
+        keys=KeySettings(_key_url(values, "keys.primary"), _key_url(values, "keys.secondary")),
+        lease=LeaseSettings(
+            _text(values, "lease.name"),
+            _text(values, "lease.namespace") or LeaseSettings().namespace,
+            _span(values, "lease.duration", LeaseSettings().duration),
+        ),
+        tell=TellSettings(
+            _text(values, "notifications.webhook"),
+            _text(values, "notifications.slack"),
+            _text(values, "deadman.url"),
+            _span(values, "deadman.every", TellSettings().deadman_every),
+        ),
+        serve_address=_text(values, "serve.address"),
         path=path.absolute() if path else None,
     )
+
+
+def _identities(values: Mapping[str, _Value], group: str) -> Identities:
+    return Identities(**{entry.name: _path(values, f"{group}.{entry.name}") for entry in fields(Identities)})
+
+
+def _key_url(values: Mapping[str, _Value], name: str) -> str:
+    return _url(values[name]) if name in values else ""
+
+
+def _span(values: Mapping[str, _Value], name: str, default: timedelta) -> timedelta:
+    return parse_duration(values[name].text) if name in values else default
 
 
 def _vaults(values: Mapping[str, _Value], where: str) -> dict[str, VaultSettings]:

@@ -11,6 +11,9 @@ VAULT = "<component>"
 _URL = r"^(gs://[a-z0-9][a-z0-9._-]*(/.*)?|file://.+)$"
 _HTTP = r"^https?://[^/]+/?$"
 _ADDRESS = r"^[^/:]+:\d+$"
+_KEY = r"^(gcp-kms://projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+|file://.+)$"
+_WEB = r"^https?://\S+$"
+_SPAN = r"^\d+(\.\d+)?(ms|s|m|h)$"
 _ANY = r"^\S(.*\S)?$"
 _NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
@@ -40,11 +43,27 @@ KEYS: Mapping[str, Key] = {
     f"vaults.{VAULT}.location": Key(_ANY, "us-east1"),
     "credentials.capture": Key(_ANY, "keys/capture.json"),
     "credentials.restore": Key(_ANY, "keys/restore.json"),
+    "credentials.prune": Key(_ANY, "keys/prune.json"),
     "kubernetes.capture": Key(_ANY, "kubeconfigs/capture"),
     "kubernetes.restore": Key(_ANY, "kubeconfigs/restore"),
     "endpoints.storage": Key(_HTTP, "https://storage.googleapis.com"),
     "endpoints.firestore": Key(_ADDRESS, "firestore.googleapis.com:443"),
+    "endpoints.pubsub": Key(_ADDRESS, "pubsub.googleapis.com:443"),
+    "endpoints.kms": Key(_ADDRESS, "cloudkms.googleapis.com:443"),
+    "endpoints.logging": Key(_ADDRESS, "logging.googleapis.com:443"),
     "caFile": Key(_ANY, "pki/ca.pem"),
+    "keys.primary": Key(
+        _KEY, "gcp-kms://projects/p/locations/us-central1/keyRings/r/cryptoKeys/k or file:///etc/dr/key"
+    ),
+    "keys.secondary": Key(_KEY, "gcp-kms://projects/p/locations/us-east1/keyRings/r/cryptoKeys/k"),
+    "lease.namespace": Key(_NAME, "dr-system"),
+    "lease.name": Key(_NAME, "dr"),
+    "lease.duration": Key(_SPAN, "15s"),
+    "notifications.webhook": Key(_WEB, "https://alerts.example.com/hook"),
+    "notifications.slack": Key(_WEB, "https://hooks.slack.com/services/T/B/X"),
+    "deadman.url": Key(_WEB, "https://hc.example.com/ping/abc"),
+    "deadman.every": Key(_SPAN, "1m"),
+    "serve.address": Key(_ADDRESS, "0.0.0.0:8080"),
     "velero.namespace": Key(_NAME, "velero"),
     "velero.storageLocation": Key(_ANY, "default"),
     "cacheDir": Key(_ANY, "~/.cache/dr"),
@@ -112,12 +131,29 @@ control: {control}
 vaults:
   cluster: {{url: {cluster}, project: {project}, location: {location}}}
   appdata: {{url: {appdata}, project: {project}, location: {location}}}
+  config: {{url: {config}, project: {project}, location: {location}}}
+  audit: {{url: {audit}, project: {project}, location: {location}}}
 
 # Service account keys. Without them: Application Default Credentials.
-# credentials: {{capture: keys/capture.json, restore: keys/restore.json}}
+# credentials: {{capture: keys/capture.json, restore: keys/restore.json, prune: keys/prune.json}}
 
 # kubeconfig files. Without them: in-cluster, then ~/.kube/config.
 # kubernetes: {{capture: kubeconfigs/capture, restore: kubeconfigs/restore}}
+
+# Secrets are sealed under data keys wrapped by both of these: two regions, so that either opens them.
+# keys:
+#   primary: gcp-kms://projects/{project}/locations/us-central1/keyRings/dr/cryptoKeys/config
+#   secondary: gcp-kms://projects/{project}/locations/us-east1/keyRings/dr/cryptoKeys/config
+
+# Several replicas of `dr run`: the holder of this Lease works.
+# lease: {{name: dr, namespace: dr-system, duration: 15s}}
+
+# Who is told of a miss, and the outside address whose silence is the alarm.
+# notifications: {{webhook: "https://alerts.example.com/hook", slack: "https://hooks.slack.com/services/T/B/X"}}
+# deadman: {{url: "https://hc.example.com/ping/abc", every: 1m}}
+
+# Metrics, health and the status page of `dr run`.
+# serve: {{address: "0.0.0.0:8080"}}
 
 velero: {{namespace: velero, storageLocation: default}}
 """
@@ -134,8 +170,7 @@ def settings_template(
     return TEMPLATE.format(
         scope=scope,
         control=control,
-        cluster=vault.format(component="cluster"),
-        appdata=vault.format(component="appdata"),
+        **{name: vault.format(component=name) for name in COMPONENTS},
         project=project,
         location=location,
     )

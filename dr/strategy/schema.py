@@ -114,6 +114,52 @@ class FirestoreOptions(_Entry):
     cutover: Cutover | None = None
 
 
+CONFIG_KINDS = (
+    "configmaps", "secrets", "serviceaccounts", "services", "resourcequotas", "limitranges",
+    "deployments.apps", "statefulsets.apps", "daemonsets.apps", "cronjobs.batch",
+    "horizontalpodautoscalers.autoscaling", "poddisruptionbudgets.policy",
+    "networkpolicies.networking.k8s.io", "ingresses.networking.k8s.io",
+    "roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
+    "clusterroles.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io",
+    "gitrepositories.source.toolkit.fluxcd.io", "helmrepositories.source.toolkit.fluxcd.io",
+    "kustomizations.kustomize.toolkit.fluxcd.io", "helmreleases.helm.toolkit.fluxcd.io",
+)  # fmt: skip
+"""Kinds of configuration by resource name, plural first. One whose API the cluster does not serve is skipped, and said."""
+
+
+class KubernetesOptions(_Entry):
+    """Configuration objects of a cluster, captured by watch."""
+
+    namespaces: list[Name] = Field(default_factory=list)
+    namespace_selector: dict[str, str] = Field(default_factory=dict, alias="namespaceSelector")
+    """Labels; every namespace that carries all of them is captured too."""
+    kinds: list[Text] = Field(default_factory=lambda: list(CONFIG_KINDS))
+    """Resources, `plural.group`."""
+    custom_resources: list[Text] = Field(default_factory=list, alias="customResources")
+    """More resources, `plural.group`; one that the cluster does not serve is a failed check."""
+    mode: Literal["watch"] = "watch"
+    """What is promised: `watch` follows each write, so an RPO of 0 is kept but not guaranteed."""
+    heartbeat: DurationText = "10s"
+    """An idle log says this often that nothing happened."""
+    pack_every: DurationText = Field(default="1d", alias="packEvery")
+    """Segments of the change log are rolled into one recovery point this often."""
+
+
+class PubsubOptions(_Entry):
+    """Log entries that a sink puts on a Pub/Sub topic, pulled from a subscription."""
+
+    project: str = ""
+    """Default: that of the place."""
+    topic: Text
+    subscription: Text
+    sink: str = ""
+    """Of Cloud Logging, for `dr check`."""
+    mode: Literal["pull"] = "pull"
+    """What is promised: `pull` acknowledges an entry only when it is durable, so what reached Pub/Sub is not lost."""
+    heartbeat: DurationText = "10s"
+    pack_every: DurationText = Field(default="1d", alias="packEvery")
+
+
 class _Source(_Entry):
     name: Name
     place: PlaceEntry | None = None
@@ -142,8 +188,26 @@ class FirestoreSource(_Source):
         }
 
 
-SourceEntry = Annotated[VeleroSource | FirestoreSource, Field(discriminator="kind")]
-KIND_COMPONENT = {"velero": "cluster", "firestore": "appdata"}
+class KubernetesSource(_Source):
+    kind: Literal["kubernetes"]
+    options: KubernetesOptions
+
+    def plain_options(self, place: PlaceEntry) -> Mapping[str, object]:
+        """As SourceSpec carries them, under the file's own names."""
+        return self.options.model_dump(by_alias=True, exclude_none=True)
+
+
+class PubsubSource(_Source):
+    kind: Literal["pubsub"]
+    options: PubsubOptions
+
+    def plain_options(self, place: PlaceEntry) -> Mapping[str, object]:
+        """As SourceSpec carries them, with the project from the place where it is not written."""
+        return {**self.options.model_dump(by_alias=True), "project": self.options.project or place.project}
+
+
+SourceEntry = Annotated[VeleroSource | FirestoreSource | KubernetesSource | PubsubSource, Field(discriminator="kind")]
+KIND_COMPONENT = {"velero": "cluster", "firestore": "appdata", "kubernetes": "config", "pubsub": "audit"}
 """Which row a kind of source belongs to."""
 
 

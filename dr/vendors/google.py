@@ -57,13 +57,16 @@ class GoogleAccess:
     """How to reach Google; built once, shared by all adapters.
 
     `credentials_file`: a service account's key, None means Application Default Credentials. Endpoints are empty for
-    Google's own (`storage_endpoint` is a URL, `firestore_endpoint` is `host:port`). `ca_file`: PEM roots trusted
+    Google's own (`storage_endpoint` is a URL, the others are `host:port`). `ca_file`: PEM roots trusted
     instead of the public ones, for the token server too.
     """
 
     credentials_file: Path | None = None
     storage_endpoint: str = ""
     firestore_endpoint: str = ""
+    pubsub_endpoint: str = ""
+    kms_endpoint: str = ""
+    logging_endpoint: str = ""
     ca_file: Path | None = None
     project: str = ""
 

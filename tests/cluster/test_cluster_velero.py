@@ -83,7 +83,7 @@ class Journal:
 
 
 def store(lab: Lab, identity: str, bucket: str) -> GcsStore:
-    access = GoogleAccess(lab.key(identity), lab.endpoints["storage"], "", lab.ca, lab.project)
+    access = GoogleAccess(lab.key(identity), lab.endpoints["storage"], ca_file=lab.ca, project=lab.project)
     return GcsStore(access, bucket, "")
 
 

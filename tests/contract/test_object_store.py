@@ -172,7 +172,9 @@ class TestCloudStorage(ObjectStoreContract):
 
 
 def access_as(server: Server, name: str) -> GoogleAccess:
-    return GoogleAccess(server.lab.iam.key_file(name), server.url, "", server.lab.ca.certificate, "energent-lab")
+    return GoogleAccess(
+        server.lab.iam.key_file(name), server.url, ca_file=server.lab.ca.certificate, project="energent-lab"
+    )
 
 
 def create_bucket(access: GoogleAccess, name: str) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from dr.model.ids import Slot, SourceId
 from dr.model.plans import PlannedRestore, PointRef, Target
-from dr.model.points import Artefact, Check, LiveCoverage, PointManifest
+from dr.model.points import Artefact, Check, Coverage, PointManifest
 from dr.model.runs import Stamp
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Inspection, Json, ObjectStore, RestoredItem, RestoreWork, Step
@@ -104,7 +104,7 @@ class FakeRestorer:
     def outline(
         self,
         spec: SourceSpec,
-        origin: PointManifest | LiveCoverage,
+        origin: PointManifest | Coverage,
         requested: datetime,
         domain: FailureDomain,
         target: Target,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from dr.errors import DrError
 from dr.model.ids import Slot, SourceId
 from dr.model.plans import PlannedRestore, Target
-from dr.model.points import Artefact, Check, LiveCoverage, PointManifest
+from dr.model.points import Artefact, Check, Coverage, PointManifest
 from dr.model.runs import Stamp
 from dr.model.strategy import FailureDomain, Place, SourceSpec
 from dr.ports import (
@@ -137,7 +137,7 @@ class FakeRestorer:
     def outline(
         self,
         spec: SourceSpec,
-        origin: PointManifest | LiveCoverage,
+        origin: PointManifest | Coverage,
         requested: datetime,
         domain: FailureDomain,
         target: Target,

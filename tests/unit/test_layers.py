@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "dr").rglob("*.py"))
-MIDDLE = {"run", "components", "stores", "record", "report", "vendors"}
+MIDDLE = {"changelog", "serve", "run", "components", "stores", "record", "report", "vendors"}
 ALLOWED: dict[str, set[str]] = {
     "model": {"model"},
     "plan": {"plan", "model", "ports", "errors"},
@@ -22,7 +22,9 @@ ALLOWED: dict[str, set[str]] = {
     "vendors": {"vendors", "plan", "model", "ports", "errors"},
     "record": {"record", "plan", "model", "ports", "errors"},
     "report": {"report", "plan", "model", "ports", "errors"},
-    "components": {"components", "settings", "vendors", "plan", "model", "ports", "errors"},
+    "changelog": {"changelog", "plan", "model", "ports", "errors"},
+    "components": {"components", "changelog", "settings", "vendors", "plan", "model", "ports", "errors"},
+    "serve": {"serve", "report", "plan", "model", "ports", "errors"},
     "run": {"run", "record", "plan", "model", "ports", "errors"},
     "app": MIDDLE | {"plan", "model", "ports", "errors", "settings", "strategy", "scenarios", "app"},
     "cli": MIDDLE | {"app", "cli", "plan", "model", "ports", "errors", "settings", "strategy", "scenarios"},

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr.model.ids import Slot, SourceId
-from dr.model.points import Gap, LiveCoverage, PointSummary
+from dr.model.points import Coverage, Gap, PointSummary
 from dr.model.strategy import FailureDomain
 from dr.plan.choose import Chosen, choose
 
@@ -24,11 +24,11 @@ def point(minutes_ago: float, survives: tuple[FailureDomain, ...] = ALL, source:
     return PointSummary(slot, "firestore-export", at, at, at + MINUTE, 1, survives, kept, f"p/{slot}", 1, "")
 
 
-PITR = LiveCoverage(DB, "firestore-pitr", NOW - 60 * MINUTE, NOW, MINUTE, (FailureDomain.LOGICAL,))
+PITR = Coverage(DB, "firestore-pitr", NOW - 60 * MINUTE, NOW, MINUTE, (FailureDomain.LOGICAL,))
 
 
 def pick(
-    minutes_ago: float, domain: FailureDomain, points: list[PointSummary], live: list[LiveCoverage] | None = None
+    minutes_ago: float, domain: FailureDomain, points: list[PointSummary], live: list[Coverage] | None = None
 ) -> Chosen | Gap:
     return choose(NOW - minutes_ago * MINUTE, DB, domain, points, [PITR] if live is None else live, NOW)
 

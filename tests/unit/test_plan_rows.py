@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from dr.model.ids import Slot
-from dr.model.points import LiveCoverage, PointSummary
+from dr.model.points import Coverage, PointSummary
 from dr.model.strategy import FailureDomain, Place, Strategy
 from dr.plan.rows import PlannedRow, plan_table, schedules
 from dr.plan.status import Standing, status_table
@@ -16,7 +16,7 @@ MINUTE = timedelta(minutes=1)
 STRATEGY = load_strategy(None)
 CLUSTER, DATABASE = (spec.id for spec in STRATEGY.sources())
 VAULTS = {"cluster": Place("energent-backup", "us-east1"), "appdata": Place("energent-backup", "us-east1")}
-COVERAGE = LiveCoverage(DATABASE, "firestore-pitr", NOW - timedelta(days=7), NOW, MINUTE, (FailureDomain.LOGICAL,))
+COVERAGE = Coverage(DATABASE, "firestore-pitr", NOW - timedelta(days=7), NOW, MINUTE, (FailureDomain.LOGICAL,))
 FACTS = {DATABASE: SourceFacts(DATABASE, NOW, COVERAGE, 1 << 30, 10**6, 0.3, "1,000,000 documents x 0.3 $/M reads")}
 MEASURED = {CLUSTER: [4 * MINUTE], DATABASE: [20 * timedelta(seconds=1)]}
 

@@ -14,7 +14,7 @@ from dr.components.appdata.following import followed, started_once
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFLICT, INSTANT_UNREACHABLE, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
 from dr.model.plans import PlannedRestore, Target
-from dr.model.points import Check, LiveCoverage, PointManifest
+from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import floor_to, format_instant
 from dr.plan.cost import clone_cost
@@ -35,13 +35,13 @@ class PitrRestorer:
     def outline(
         self,
         spec: SourceSpec,
-        origin: PointManifest | LiveCoverage,
+        origin: PointManifest | Coverage,
         requested: datetime,
         domain: FailureDomain,
         target: Target,
     ) -> PlannedRestore:
         """Also raises DrError INSTANT_UNREACHABLE outside the history, NOT_FOUND without the source."""
-        if not isinstance(origin, LiveCoverage):
+        if not isinstance(origin, Coverage):
             raise DrError(NOT_FOUND, f"{spec.id}: a clone needs the living history, not a recovery point")
         options = FirestoreOptions.of(spec)
         database = living(self.api, options)
@@ -142,6 +142,6 @@ class PitrRestorer:
         return NewDatabase.of(self.api, work.item).teardown(outcomes, self.clock)
 
 
-def _number(origin: LiveCoverage, name: str) -> int:
+def _number(origin: Coverage, name: str) -> int:
     value = origin.details.get(name)
     return value if isinstance(value, int) else 0

@@ -14,7 +14,7 @@ from dr.components.appdata.inspector import DOCUMENTS
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFIGURATION, CONFLICT, DAMAGED, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
 from dr.model.plans import PlannedRestore, Target
-from dr.model.points import Check, LiveCoverage, PointManifest
+from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.plan.cost import import_cost
 from dr.plan.prices import Prices
@@ -34,7 +34,7 @@ class ExportRestorer:
     def outline(
         self,
         spec: SourceSpec,
-        origin: PointManifest | LiveCoverage,
+        origin: PointManifest | Coverage,
         requested: datetime,
         domain: FailureDomain,
         target: Target,

@@ -14,7 +14,7 @@ from dr.components.appdata.following import followed, started_once
 from dr.components.appdata.inspector import DOCUMENTS
 from dr.errors import BACKUP_FAILED, CONFIGURATION, DAMAGED, REJECTED, DrError
 from dr.model.ids import Slot
-from dr.model.points import Artefact, Check, LiveCoverage
+from dr.model.points import Artefact, Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import floor_to, format_duration, format_instant, parse_instant
 from dr.plan.cost import export_cost
@@ -73,15 +73,13 @@ class FirestoreSource:
             "location": database.location,
         }
 
-    def _coverage(self, database: Database, now: datetime, details: Json) -> LiveCoverage | None:
+    def _coverage(self, database: Database, now: datetime, details: Json) -> Coverage | None:
         step = self.options.granularity
         if not database.history or database.earliest is None:
             return None
         start, end = _ceiling(database.earliest, step), floor_to(now, step)
         return (
-            LiveCoverage(self.spec.id, PITR, start, end, step, (FailureDomain.LOGICAL,), details)
-            if start <= end
-            else None
+            Coverage(self.spec.id, PITR, start, end, step, (FailureDomain.LOGICAL,), details) if start <= end else None
         )
 
     def check(self) -> tuple[Check, ...]:

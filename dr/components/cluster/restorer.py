@@ -19,7 +19,7 @@ from dr.components.cluster.staging import Staging
 from dr.components.cluster.teardown import Teardown
 from dr.errors import NOT_FOUND, DrError
 from dr.model.plans import PlannedRestore, Target
-from dr.model.points import Check, LiveCoverage, PointManifest
+from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Json, RestoredItem, RestoreWork, Step
 from dr.vendors.kubernetes_objects import mapping, sequence
@@ -44,7 +44,7 @@ class VeleroRestorer:
     def outline(
         self,
         spec: SourceSpec,
-        origin: PointManifest | LiveCoverage,
+        origin: PointManifest | Coverage,
         requested: datetime,
         domain: FailureDomain,
         target: Target,

@@ -14,6 +14,7 @@ from dr import __version__
 from dr.components.wiring import Kit, Wiring
 from dr.errors import NOT_FOUND, UNKNOWN_COMPONENT, DrError
 from dr.model.ids import SourceId
+from dr.model.points import Coverage
 from dr.model.strategy import FailureDomain, Objective, SourceSpec, Strategy
 from dr.plan.survive import survived
 from dr.ports import Clock, Inspector, Listener, ObjectStore, Restorer, Source
@@ -172,6 +173,11 @@ class App:
     def survives(self, spec: SourceSpec) -> tuple[FailureDomain, ...]:
         """Losses that a point of this source survives in its component's vault."""
         return survived(spec.place, self.settings.vault(spec.id.component).place)
+
+    def coverage(self, spec: SourceSpec) -> tuple[Coverage, ...]:
+        """What a change log in the vault covers; nothing for a source that keeps none."""
+        covered = self.kits[spec.id.component].coverage
+        return covered(spec, self.vault(spec.id.component), self.survives(spec)) if covered else ()
 
     def terms(self, spec: SourceSpec) -> Terms:
         """What the table asks of a point of this source."""

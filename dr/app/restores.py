@@ -28,7 +28,7 @@ REPORTS = 20
 
 
 def planner(app: App) -> Planner:
-    return Planner(app.vault, app.source, app.restorers, app.strategy.sha256)
+    return Planner(app.vault, app.source, app.restorers, app.strategy.sha256, app.coverage)
 
 
 def make_plan(

@@ -83,6 +83,8 @@ class Loss:
     """The capture mode guarantees the target (needed for an RPO of 0)."""
     witness: str = ""
     """Who knew which writes were acknowledged: `writer's record`, `living source`, `canaries`."""
+    promise: str = ""
+    """What the declared capture mode promises of an RPO of 0; empty: no mode was declared for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,11 @@ class DrillRow:
     """What failed or could not be measured, each naming its artefact, object or path."""
     point_sha256: str = ""
     """Of the manifest's bytes; empty for live coverage."""
+
+    @property
+    def kept(self) -> bool:
+        """Met, or nothing lost where the declared mode promises no more."""
+        return self.verdict is Verdict.MET or (self.verdict is Verdict.LUCKY and bool(self.rpo.promise))
 
     @property
     def rate_bytes_s(self) -> float | None:
@@ -132,7 +139,6 @@ class DrillReport:
 
     @property
     def passed(self) -> bool:
-        """Something was drilled, all of it was met (or lucky where no mode was promised), and the teardown left nothing."""
-        good, bad = {Verdict.MET, Verdict.LUCKY}, {Verdict.MISSED, Verdict.FAILED}
-        verdicts = {row.verdict for row in self.rows}
-        return bool(verdicts & good) and not verdicts & bad and all(check.passed for check in self.teardown)
+        """Something was drilled, all of it kept what was promised, and the teardown left nothing."""
+        drilled = [row for row in self.rows if row.verdict not in (Verdict.NOT_CAPTURED, Verdict.NOT_DRILLED)]
+        return bool(drilled) and all(row.kept for row in drilled) and all(check.passed for check in self.teardown)

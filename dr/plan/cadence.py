@@ -57,6 +57,13 @@ def derive_cadence(
     return Cadence(every, worst, duration, bool(prediction), reasons)
 
 
+def continuous_cadence(pack_every: timedelta, prediction: Prediction | None, noun: str) -> Cadence:
+    """Of a source that is captured as it changes: slots only roll its log into packs, so they keep no RPO."""
+    duration = prediction.slowest if prediction else pack_every / 100
+    reason = f"captured as it changes; every {rounded(pack_every)} the {noun} is rolled into a pack"
+    return Cadence(pack_every, None, duration, bool(prediction), (reason,))
+
+
 def _even(limit: timedelta, granularity: timedelta) -> timedelta | None:
     """The longest cadence within `limit` that divides a day (or is whole days), in multiples of the granularity.
 

@@ -87,11 +87,11 @@ def _total(
     return LostWrites(acknowledged, lost, max(ages, default=None), tuple(sorted(wrong)), unexpected, at_least)
 
 
-def loss(target_s: float, lost: LostWrites | None, *, guaranteed: bool, witness: str = "") -> Loss:
+def loss(target_s: float, lost: LostWrites | None, *, guaranteed: bool, witness: str = "", promise: str = "") -> Loss:
     """The row's RPO figures; all None when nothing could be measured."""
     if lost is None:
-        return Loss(target_s, None, None, None, guaranteed=guaranteed, witness=witness)
-    return Loss(target_s, lost.lost, lost.oldest_lost_s, lost.acknowledged, lost.at_least, guaranteed, witness)
+        return Loss(target_s, None, None, None, guaranteed=guaranteed, witness=witness, promise=promise)
+    return Loss(target_s, lost.lost, lost.oldest_lost_s, lost.acknowledged, lost.at_least, guaranteed, witness, promise)
 
 
 def witness_check(lost: LostWrites) -> Check:

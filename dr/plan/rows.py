@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from dr.model.ids import SourceId
 from dr.model.strategy import FailureDomain, Objective, Place, SourceSpec, Strategy
-from dr.plan.cadence import Cadence, derive_cadence
+from dr.plan.cadence import Cadence, continuous_cadence, derive_cadence
 from dr.plan.cost import Cost, dollars, month_of_captures, pitr_month_cost
 from dr.plan.due import Schedule
 from dr.plan.modes import MODES, CaptureMode
@@ -19,6 +19,8 @@ from dr.ports import SourceFacts
 
 NOT_CAPTURED = "not captured yet"
 NOWHERE = Place()
+PACK_PATIENCE = 7
+"""Packs of a change log are urgent only when so many of them are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,14 @@ class PlannedRow:
     duration: timedelta | None
     """Of one capture, as reckoned with; `measured` says whether by measurement."""
     measured: bool
+    continuous: bool
+    """Captured as it changes; the cadence is then that of the log's packs."""
     rto: timedelta
     rpo: timedelta
     worst: timedelta | None
     met: bool
+    declared: bool
+    """Not met, but all that the declared capture mode promises: `0 lost, not guaranteed`. No miss."""
     judged: bool
     """The strategy wants this domain; the others are shown for information."""
     month_usd: float | None
@@ -85,8 +91,10 @@ def schedules(
         for spec in objective.sources:
             mode = modes.get(spec.id.kind)
             cadence = _cadence(strategy, objective, spec, mode, durations) if mode else None
-            if cadence and cadence.every:
-                found.append(Schedule(spec.id, cadence.every, objective.rpo, cadence.duration))
+            if mode and cadence and cadence.every:
+                # packs can wait: what they hold is durable in the log already
+                rpo = PACK_PATIENCE * cadence.every if mode.log else objective.rpo
+                found.append(Schedule(spec.id, cadence.every, rpo, cadence.duration))
     return tuple(found)
 
 
@@ -94,6 +102,8 @@ def _cadence(
     strategy: Strategy, objective: Objective, spec: SourceSpec, mode: CaptureMode, durations: Durations
 ) -> Cadence:
     prediction = predict(durations.get(spec.id, ()))
+    if mode.log:
+        return continuous_cadence(mode.pack_every(spec), prediction, mode.noun)
     return derive_cadence(objective.rpo, prediction, strategy.margin, mode.granularity_of(spec), objective.frequency)
 
 
@@ -130,6 +140,7 @@ def _row(objective: Objective, domain: FailureDomain, plans: tuple[_SourcePlan, 
     answers = [_answer(plan, domain) for plan in plans]
     worsts = [worst for worst, _ in answers]
     worst = max((w for w in worsts if w is not None), default=None) if complete and None not in worsts else None
+    met = worst is not None and (worst < objective.rpo or (not worst and all(map(_continuous, plans))))
     reasons = tuple(dict.fromkeys(reason for _, found in answers for reason in found))
     everies = [plan.cadence.every for plan in plans if plan.cadence.every]
     return PlannedRow(
@@ -139,10 +150,12 @@ def _row(objective: Objective, domain: FailureDomain, plans: tuple[_SourcePlan, 
         cadence=min(everies, default=None),
         duration=max((plan.cadence.duration for plan in plans), default=None),
         measured=bool(plans) and all(plan.cadence.measured for plan in plans),
+        continuous=bool(plans) and all(map(_continuous, plans)),
         rto=objective.rto,
         rpo=objective.rpo,
         worst=worst,
-        met=worst is not None and worst < objective.rpo,
+        met=met,
+        declared=not met and complete and all(_survives(plan, domain) and plan.mode.promise for plan in plans),
         judged=domain in objective.domains,
         month_usd=sum(plan.month.usd for plan in plans if plan.month) if any(plan.month for plan in plans) else None,
         reasons=(*_not_captured(objective, plans), *reasons),
@@ -158,6 +171,8 @@ def _not_captured(objective: Objective, plans: tuple[_SourcePlan, ...]) -> tuple
 
 def _answer(plan: _SourcePlan, domain: FailureDomain) -> tuple[timedelta | None, tuple[str, ...]]:
     """Worst case of one source for one domain, with reasons."""
+    if plan.mode.log:
+        return _answer_of_log(plan, domain)
     live = _live(plan, domain)
     place = next(entry for entry in plan.survival if entry.domain is domain)
     words = f"{domain} domain: {plan.mode.noun} {'survives' if place.survives else 'does not survive'}: {place.reason}"
@@ -166,6 +181,29 @@ def _answer(plan: _SourcePlan, domain: FailureDomain) -> tuple[timedelta | None,
     if live is not None and (worst is None or live[0] <= worst):
         return live[0], (live[1], words, *tail)
     return worst, (words + _live_gap(plan), *tail)
+
+
+def _answer_of_log(plan: _SourcePlan, domain: FailureDomain) -> tuple[timedelta | None, tuple[str, ...]]:
+    """A change log in the vault: every instant of it is a recovery point; what was in flight is the mode's promise."""
+    place = next(entry for entry in plan.survival if entry.domain is domain)
+    words = (
+        f"{domain} domain: the {plan.mode.noun} {'survives' if place.survives else 'does not survive'}: {place.reason}"
+    )
+    guaranteed = place.survives and domain in plan.mode.guaranteed
+    promise = (
+        plan.mode.promise
+        if guaranteed or not plan.mode.guaranteed
+        else f"{plan.mode.promise}, not with domain {domain}"
+    )
+    return timedelta(0) if guaranteed else None, (words, promise, *plan.cadence.reasons, *_month_words(plan))
+
+
+def _continuous(plan: _SourcePlan) -> bool:
+    return bool(plan.mode.log)
+
+
+def _survives(plan: _SourcePlan, domain: FailureDomain) -> bool:
+    return any(entry.survives for entry in plan.survival if entry.domain is domain)
 
 
 def _live(plan: _SourcePlan, domain: FailureDomain) -> tuple[timedelta, str] | None:

@@ -133,6 +133,7 @@ loss = record(
     at_least=boolean,
     guaranteed=boolean,
     witness=text,
+    promise=text,
 )
 drill_row = record(
     DrillRow,

@@ -84,6 +84,7 @@ def _loss_item(rpo: Loss) -> Item:
         "at_least": rpo.at_least,
         "guaranteed": rpo.guaranteed,
         "witness": rpo.witness,
+        "promise": rpo.promise,
     }
 
 
@@ -232,6 +233,7 @@ def _loss(item: _Reader) -> Loss:
         at_least=item.flag("at_least"),
         guaranteed=item.flag("guaranteed"),
         witness=item.text("witness"),
+        promise=item.text("promise"),
     )
 
 

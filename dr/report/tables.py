@@ -43,10 +43,16 @@ def _plan_row(row: PlannedRow) -> tuple[Cell, ...]:
     return (
         cell(row.component),
         cell(row.domain),
-        cell(words.span(row.cadence.total_seconds()) if row.cadence else words.NOTHING),
+        cell(
+            "continuous"
+            if row.continuous
+            else words.span(row.cadence.total_seconds())
+            if row.cadence
+            else words.NOTHING
+        ),
         cell(words.target(row.rto.total_seconds())),
         cell(words.target(row.rpo.total_seconds())),
-        cell(words.span(row.worst.total_seconds()) if row.worst else words.NOTHING),
+        cell(words.NOTHING if row.worst is None else words.span(row.worst.total_seconds())),
         verdict,
     )
 
@@ -54,6 +60,8 @@ def _plan_row(row: PlannedRow) -> tuple[Cell, ...]:
 def _unmet(row: PlannedRow) -> Cell:
     if row.reasons and row.reasons[0].startswith(Verdict.NOT_CAPTURED):
         return cell(Verdict.NOT_CAPTURED, Tone.DIM)
+    if row.declared:
+        return cell(Verdict.LUCKY, Tone.WARN)
     return cell("cannot be met", Tone.BAD)
 
 

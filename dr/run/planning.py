@@ -42,6 +42,8 @@ class Planner:
     source: Callable[[SourceSpec], Source]
     restorers: Mapping[str, Restorer]
     strategy_sha256: str
+    logged: Callable[[SourceSpec], tuple[Coverage, ...]] = lambda _: ()
+    """What a change log in the vault covers."""
     listed: Callable[[str], Sequence[PointSummary]] | None = None
     """Points of a component's vault; None lists them anew for each plan."""
 
@@ -77,6 +79,8 @@ class Planner:
         """None of a source that is gone or silent: restoring is for just that case. Nor is a source asked whose own loss is
         to be answered (its history dies with it), nor one that keeps no history."""
         mode = MODES.get(want.spec.id.kind)
+        if mode and mode.log:
+            return self.logged(want.spec)
         if want.domain is not FailureDomain.LOGICAL or mode is None or not mode.live:
             return ()
         try:

@@ -12,6 +12,7 @@ from dr.model.points import Check, Gap
 from dr.model.runs import StepOutcome
 from dr.model.strategy import Objective, Strategy
 from dr.plan.judge import judge, loss, undrilled, witness_check
+from dr.plan.modes import MODES
 from dr.run.measured import CHECK_STEP, VERIFY_STEP, decode_checks, decode_lost
 
 
@@ -76,13 +77,19 @@ def _measured_row(order: DrillOrder, objective: Objective, result: ItemResult) -
     by_step = {outcome.step: outcome for outcome in result.outcomes}
     last = by_step.get(CHECK_STEP)
     lost = decode_lost(last.data["lost"]) if last else None
+    mode = MODES.get(result.item.source.kind)
     row = DrillRow(
         component=objective.component,
         domain=result.item.domain,
         source=str(result.item.source),
         verdict=Verdict.FAILED,
         rto=_recovery(order, objective, result),
-        rpo=loss(objective.rpo.total_seconds(), lost, guaranteed=False),
+        rpo=loss(
+            objective.rpo.total_seconds(),
+            lost,
+            guaranteed=mode is not None and result.item.domain in mode.guaranteed,
+            promise=mode.promise if mode else "",
+        ),
         instant=result.item.instant,
         point=result.item.point.name if result.item.point else result.item.method,
         objects=_objects(by_step),

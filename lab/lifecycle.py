@@ -58,7 +58,7 @@ def _require_binaries(skip: tuple[str, ...]) -> None:
     users |= {"velero-plugin-for-gcp": "velero"}
     for module in build.MODULES:
         for name in module.missing():
-            if users.get(name, name) not in skip and name != "fake-gcs-server":
+            if users.get(name, name) not in skip and name not in build.FOR_TESTS:
                 build.binary(name)
 
 

@@ -17,7 +17,7 @@ from dr.model.ids import SourceId
 from dr.model.points import Coverage
 from dr.model.strategy import FailureDomain, Objective, SourceSpec, Strategy
 from dr.plan.survive import survived
-from dr.ports import Clock, Inspector, Listener, ObjectStore, Restorer, Source
+from dr.ports import Clock, Inspector, KeyWrapper, Listener, ObjectStore, Restorer, Source
 from dr.run.clock import SystemClock
 from dr.settings import Settings, load_settings
 from dr.stores.opening import open_store
@@ -123,12 +123,19 @@ class App:
         vaults = {row.component: self.store(self.settings.vault(row.component).url) for row in rows if row.sources}
         return {"control": self.store(self.settings.control)} | vaults
 
+    @cached_property
+    def keys(self) -> tuple[KeyWrapper, ...]:
+        """Key encryption keys that the settings declare, primary first."""
+        from dr.app.keys import open_keys
+
+        return open_keys(self.settings.keys, self.google)
+
     # --- components
 
     @cached_property
     def kits(self) -> Mapping[str, Kit]:
         """Of every component that has a source in the table."""
-        wiring = Wiring(self.settings, self.clock, self.google, lambda: self.kubernetes, self.store)
+        wiring = Wiring(self.settings, self.clock, self.google, lambda: self.kubernetes, self.store, lambda: self.keys)
         rows = [row for row in self.strategy.objectives if row.sources]
         return {row.component: _kit(row.component, wiring) for row in rows}
 

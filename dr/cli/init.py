@@ -12,12 +12,16 @@ from dr.cli.common import next_command
 @click.command("init")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), default=Path("."), show_default=True)
 @click.option("--repositories", is_flag=True, help="Also write format.json into the control repository and the vaults.")
+@click.option("--key", type=click.Path(path_type=Path), help="Only write a new random key to this file.")
 @click.pass_context
-def command(ctx: click.Context, directory: Path, repositories: bool) -> None:
+def command(ctx: click.Context, directory: Path, repositories: bool, key: Path | None) -> None:
     """Write strategy.yaml and dr.yaml to start from; nothing that exists is overwritten.
 
-    With --repositories: prepare the control repository and the vaults that the settings name.
+    With --repositories: prepare the control repository and the vaults that the settings name. With --key: make a key
+    file that Secrets are sealed with, where there is no Cloud KMS.
     """
+    if key is not None:
+        return new_key(key)
     if repositories:
         return prepare(ctx)
     from dr.settings import settings_template
@@ -31,6 +35,15 @@ def command(ctx: click.Context, directory: Path, repositories: bool) -> None:
         click.echo(directory / name)
     next_command("dr init --repositories", "once dr.yaml names your buckets")
     return None
+
+
+def new_key(path: Path) -> None:
+    """A key in a file. Raises DrError TARGET_EXISTS, CONFIGURATION."""
+    from dr.changelog.localkey import make_key
+
+    make_key(path)
+    click.echo(f"{path}  declare it: keys: {{primary: file://{path.resolve()}}}")
+    click.echo("keep a copy of it elsewhere: without it nothing that it sealed can ever be opened", err=True)
 
 
 def refuse_existing(paths: list[Path]) -> None:

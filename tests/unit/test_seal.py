@@ -56,6 +56,16 @@ class Region:
 
 
 @dataclass
+class Slow(Region):
+    """Answers once the gate is open."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def _answer(self, what: str) -> None:
+        assert self.gate.wait(30)
+
+
+@dataclass
 class Time:
     now: float = 1000.0
 
@@ -247,14 +257,24 @@ def test_without_keys_nothing_is_sealed_in_the_clear() -> None:
 
 
 def test_many_threads_share_one_data_key(regions: tuple[Region, Region]) -> None:
-    sealer, sealed = Sealer(regions), []
-    threads = [threading.Thread(target=lambda: sealed.append(sealer.seal(b"x", b"c"))) for _ in range(16)]
+    """They all come while the first still waits for its key to be wrapped."""
+    gate, here, sealed = threading.Event(), threading.Semaphore(0), []
+    sealer = Sealer((Slow(regions[0].inner, gate=gate),))
+
+    def work() -> None:
+        here.release()
+        sealed.append(stored(sealer.seal(b"x", b"c")))
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
     for thread in threads:
         thread.start()
+    for _ in threads:
+        here.acquire()
+    gate.set()
     for thread in threads:
         thread.join()
-    assert len({stored(one)["keys"][0]["wrapped"] for one in sealed}) == 1
-    assert len({stored(one)["nonce"] for one in sealed}) == 16
+    assert len({one["keys"][0]["wrapped"] for one in sealed}) == 1
+    assert len({one["nonce"] for one in sealed}) == 16
 
 
 # --- a key in a file

@@ -9,6 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dr.model.ids import SourceId
+from dr.model.strategy import Place, SourceSpec
+from dr.plan.permissions import (
+    CHANGE,
+    GRANTS,
+    READ_DATABASE,
+    SEE,
+    WRITE,
+    Rule,
+    Where,
+    kubernetes_rules,
+)
+from dr.strategy.schema import CONFIG_KINDS, KIND_COMPONENT
 from lab.iam import Iam
 from lab.state import DATABASE, PROJECT, REGION, VAULT_REGION
 
@@ -36,44 +49,30 @@ BUCKETS = (
     BucketSpec(CONTROL_BUCKET, VAULT_REGION, True),
 )
 
-READ = ("storage.buckets.get", "storage.objects.get", "storage.objects.list")
-WRITE = (*READ, "storage.objects.create")
-LOCK = ("storage.objects.update", "storage.objects.setRetention")  # a lock can only be lengthened
 PROJECT_RESOURCE = f"projects/{PROJECT}"
 LIVE_DATABASE = f"{PROJECT_RESOURCE}/databases/{DATABASE}"
-READ_DATABASE = (
-    "datastore.databases.get",
-    "datastore.databases.getMetadata",
-    "datastore.databases.list",
-    "datastore.operations.get",
-    "datastore.operations.list",
-    "datastore.entities.get",
-    "datastore.entities.list",
-)
 WRITE_ENTITIES = (
     "datastore.entities.create",
     "datastore.entities.update",
     "datastore.entities.delete",
     "datastore.entities.allocateIds",
 )
-MAKE_DATABASES = (
-    "datastore.databases.create",
-    "datastore.databases.update",
-    "datastore.databases.delete",
-    "datastore.databases.import",
-    "datastore.databases.clone",
-    "datastore.operations.cancel",
-    "datastore.backups.get",
-    "datastore.backups.list",
-    "datastore.backups.restoreDatabase",
-)
 PUBLISH = ("pubsub.topics.get", "pubsub.topics.publish")
-CONSUME = ("pubsub.subscriptions.get", "pubsub.subscriptions.consume")
 
 
 def _buckets(*names: str) -> tuple[str, ...]:
     return tuple(f"buckets/{name}" for name in names)
 
+
+PLACES: Mapping[Where, tuple[str, ...]] = {
+    Where.VAULT: _buckets(CLUSTER_VAULT, APPDATA_VAULT),
+    Where.CONTROL: _buckets(CONTROL_BUCKET),
+    Where.VELERO: _buckets(VELERO_BUCKET),
+    Where.DATABASE: (PROJECT_RESOURCE,),
+    Where.SUBSCRIPTION: (PROJECT_RESOURCE,),
+    Where.KEY: (),
+}
+"""Where the product's own table (`dr.plan.permissions`) holds in the lab."""
 
 GOOGLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     # identity        permissions                    resources
@@ -81,16 +80,8 @@ GOOGLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("app", ("storage.*",), _buckets(APPLICATION_BUCKET)),
     ("app", (*READ_DATABASE, *WRITE_ENTITIES), (PROJECT_RESOURCE,)),  # a restored database has another name
     ("app", PUBLISH, (PROJECT_RESOURCE,)),
-    ("capture", (*WRITE, *LOCK), _buckets(CLUSTER_VAULT, APPDATA_VAULT, CONTROL_BUCKET)),
-    ("capture", READ, _buckets(VELERO_BUCKET)),
-    ("capture", (*READ_DATABASE, "datastore.databases.export"), (PROJECT_RESOURCE,)),
-    ("capture", CONSUME, (PROJECT_RESOURCE,)),
-    ("restore", READ, _buckets(CLUSTER_VAULT, APPDATA_VAULT)),
-    ("restore", (*WRITE, *LOCK), _buckets(CONTROL_BUCKET)),
-    ("restore", (*WRITE, "storage.objects.delete"), _buckets(VELERO_BUCKET)),  # its own copies, torn down after a drill
-    ("restore", (*READ_DATABASE, *MAKE_DATABASES), (PROJECT_RESOURCE,)),
-    ("prune", (*READ, "storage.objects.delete"), _buckets(CLUSTER_VAULT, APPDATA_VAULT)),
-    ("prune", WRITE, _buckets(CONTROL_BUCKET)),
+    # capture, restore, prune: what is shipped, nothing beside it
+    *((grant.identity, grant.permissions, PLACES[grant.where]) for grant in GRANTS),
     ("velero", ("storage.*",), _buckets(VELERO_BUCKET)),
     ("firestore-agent", WRITE, _buckets(APPDATA_VAULT)),
 )
@@ -112,53 +103,18 @@ def apply_grants(iam: Iam) -> None:
         iam.revoke(name, permission, resource)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One RBAC rule: API groups, resources, verbs, each separated by blanks; `-` is the core group."""
+def _captured() -> tuple[SourceSpec, ...]:
+    """The sources of the lab's world, as far as permissions ask."""
+    options = {"velero": {}, "kubernetes": {"kinds": CONFIG_KINDS}}
+    return tuple(
+        SourceSpec(SourceId(KIND_COMPONENT[kind], kind, "lab"), Place(), more) for kind, more in options.items()
+    )
 
-    groups: str
-    resources: str
-    verbs: str
-
-    def manifest(self) -> Mapping[str, object]:
-        groups = ["" if group == "-" else group for group in self.groups.split()]
-        return {"apiGroups": groups, "resources": self.resources.split(), "verbs": self.verbs.split()}
-
-
-SEE = "get list watch"
-CHANGE = "get list watch create update patch delete deletecollection"
-STORAGE_KINDS = "storageclasses csidrivers volumeattachments"
 
 KUBERNETES: Mapping[str, tuple[Rule, ...]] = {
-    "capture": (
-        Rule("velero.io", "backups", f"{SEE} create"),
-        Rule("velero.io", "backupstoragelocations podvolumebackups datauploads volumesnapshotlocations", SEE),
-        Rule("-", "namespaces configmaps persistentvolumes persistentvolumeclaims", SEE),
-        Rule("apps", "deployments", SEE),
-        Rule("apiextensions.k8s.io", "customresourcedefinitions", SEE),
-        Rule("storage.k8s.io", STORAGE_KINDS, SEE),
-        Rule("rbac.authorization.k8s.io", "clusterroles clusterrolebindings", SEE),
-        Rule("scheduling.k8s.io", "priorityclasses", SEE),
-    ),
-    "restore": (
-        Rule("velero.io", "restores backups backupstoragelocations", CHANGE),
-        Rule("velero.io", "podvolumerestores datadownloads deletebackuprequests downloadrequests", SEE),
-        Rule("-", "namespaces configmaps secrets services serviceaccounts resourcequotas limitranges", CHANGE),
-        Rule("-", "persistentvolumeclaims pods events endpoints", f"{SEE} patch delete"),
-        Rule("-", "persistentvolumes nodes pods/log", SEE),
-        Rule("apps", "deployments statefulsets replicasets daemonsets", f"{SEE} update patch"),
-        Rule("apps", "deployments/scale statefulsets/scale replicasets/scale", "get update patch"),
-        Rule("batch", "jobs cronjobs", f"{SEE} update patch delete"),
-        Rule("autoscaling", "horizontalpodautoscalers", CHANGE),
-        Rule("networking.k8s.io", "networkpolicies ingresses", CHANGE),
-        Rule("policy", "poddisruptionbudgets", SEE),
-        Rule("rbac.authorization.k8s.io", "roles rolebindings clusterroles clusterrolebindings", SEE),
-        Rule("apiextensions.k8s.io", "customresourcedefinitions", SEE),
-        Rule("storage.k8s.io", STORAGE_KINDS, SEE),
-        Rule("scheduling.k8s.io", "priorityclasses", SEE),
-        Rule("discovery.k8s.io", "endpointslices", SEE),
-        Rule("*", "*", "get list"),  # the checks compare what came back with the backup, custom resources included
-    ),
+    # what is shipped, nothing beside it
+    "capture": kubernetes_rules("capture", _captured()),
+    "restore": kubernetes_rules("restore", _captured()),
     "app": (Rule("-", "configmaps", CHANGE), Rule("-", "namespaces secrets services", SEE)),
     "velero": (Rule("*", "*", "*"),),  # as `velero install` grants
     "operator": (Rule("*", "*", "*"),),

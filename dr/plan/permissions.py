@@ -1,0 +1,188 @@
+"""What each identity may do, and nothing more: the one truth behind the shipped RBAC and Terraform, the lab's grants, and
+`dr check`. Capture writes and never deletes, restore reads vaults and writes targets, prune deletes what the retention has
+let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dr.model.strategy import SourceSpec
+
+CAPTURE, RESTORE, PRUNE = "capture", "restore", "prune"
+IDENTITIES = (CAPTURE, RESTORE, PRUNE)
+
+# --- Kubernetes ------------------------------------------------------------------------------------------------------
+
+
+class Scope(StrEnum):
+    """Where a rule holds."""
+
+    CLUSTER = "cluster"
+    VELERO = "velero"
+    """In Velero's namespace."""
+    OWN = "own"
+    """In the namespace that `dr` runs in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One RBAC rule: API groups, resources, verbs, each separated by blanks; `-` is the core group."""
+
+    groups: str
+    resources: str
+    verbs: str
+    scope: Scope = Scope.CLUSTER
+
+    def manifest(self) -> dict[str, object]:
+        """As Kubernetes writes it."""
+        groups = ["" if group == "-" else group for group in self.groups.split()]
+        return {"apiGroups": groups, "resources": self.resources.split(), "verbs": self.verbs.split()}
+
+
+SEE = "get list watch"
+CHANGE = "get list watch create update patch delete deletecollection"
+LEASE = Rule("coordination.k8s.io", "leases", "get create update patch", Scope.OWN)
+"""For the election of `dr run`."""
+
+_CAPTURE: Mapping[str, tuple[Rule, ...]] = {
+    "velero": (
+        Rule("velero.io", "backups", f"{SEE} create", Scope.VELERO),
+        Rule("velero.io", "backupstoragelocations", "get", Scope.VELERO),
+        Rule("apps", "deployments", "get", Scope.VELERO),
+        Rule("-", "namespaces", "get list"),
+    ),
+    "kubernetes": (Rule("-", "namespaces", SEE),),
+}
+"""By kind of source; what a kind of configuration needs is made from the strategy."""
+
+_RESTORE = (
+    Rule("velero.io", "restores backups backupstoragelocations", CHANGE),
+    Rule("velero.io", "podvolumerestores datadownloads deletebackuprequests downloadrequests", SEE),
+    Rule("-", "namespaces configmaps secrets services serviceaccounts resourcequotas limitranges", CHANGE),
+    Rule("-", "persistentvolumeclaims pods events endpoints", f"{SEE} patch delete"),
+    Rule("-", "persistentvolumes nodes pods/log", SEE),
+    Rule("apps", "deployments statefulsets replicasets daemonsets", f"{SEE} update patch"),
+    Rule("apps", "deployments/scale statefulsets/scale replicasets/scale", "get update patch"),
+    Rule("batch", "jobs cronjobs", f"{SEE} update patch delete"),
+    Rule("autoscaling", "horizontalpodautoscalers", CHANGE),
+    Rule("networking.k8s.io", "networkpolicies ingresses", CHANGE),
+    Rule("policy", "poddisruptionbudgets", SEE),
+    Rule("rbac.authorization.k8s.io", "roles rolebindings clusterroles clusterrolebindings", SEE),
+    Rule("apiextensions.k8s.io", "customresourcedefinitions", SEE),
+    Rule("storage.k8s.io", "storageclasses csidrivers volumeattachments", SEE),
+    Rule("scheduling.k8s.io", "priorityclasses", SEE),
+    Rule("discovery.k8s.io", "endpointslices", SEE),
+    Rule("*", "*", "get list"),  # the checks compare what came back with the backup, custom resources included
+)
+
+
+def kubernetes_rules(identity: str, sources: Iterable[SourceSpec]) -> tuple[Rule, ...]:
+    """What an identity needs to serve these sources; prune never talks to a cluster."""
+    if identity == RESTORE:
+        return _RESTORE
+    if identity != CAPTURE:
+        return ()
+    specs = tuple(sources)
+    kinds = dict.fromkeys(spec.id.kind for spec in specs)
+    rules = [rule for kind in kinds for rule in _CAPTURE.get(kind, ())]
+    rules += [rule for spec in specs for rule in _configuration(spec)]
+    return tuple(dict.fromkeys((LEASE, *rules)))
+
+
+def config_resources(spec: SourceSpec) -> tuple[str, ...]:
+    """Resources that a source of kind `kubernetes` captures, `plural.group`."""
+    found: list[str] = []
+    for option in ("kinds", "customResources"):
+        value = spec.options.get(option)
+        found += [str(name) for name in value] if isinstance(value, list | tuple) else []
+    return tuple(dict.fromkeys(found))
+
+
+def _configuration(spec: SourceSpec) -> Iterable[Rule]:
+    """One rule for each API group, in the order of the strategy."""
+    if spec.id.kind != "kubernetes":
+        return ()
+    groups: dict[str, list[str]] = {}
+    for name in config_resources(spec):
+        plural, _, group = name.partition(".")
+        groups.setdefault(group or "-", []).append(plural)
+    return [Rule(group, " ".join(plurals), SEE) for group, plurals in groups.items()]
+
+
+# --- Google Cloud ----------------------------------------------------------------------------------------------------
+
+
+class Where(StrEnum):
+    """What a permission is granted on."""
+
+    VAULT = "vault"
+    """Each component's vault bucket."""
+    CONTROL = "control"
+    VELERO = "velero"
+    """The bucket that Velero writes to."""
+    DATABASE = "database"
+    """The project of the protected databases: a restored one has another name."""
+    SUBSCRIPTION = "subscription"
+    KEY = "key"
+    """Key encryption keys of both regions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permissions of one identity on one kind of place."""
+
+    identity: str
+    where: Where
+    permissions: tuple[str, ...]
+
+
+READ = ("storage.buckets.get", "storage.objects.get", "storage.objects.list")
+WRITE = (*READ, "storage.objects.create")
+LOCK = ("storage.objects.update", "storage.objects.setRetention")  # a lock can only be lengthened
+READ_DATABASE = (
+    "datastore.databases.get",
+    "datastore.databases.getMetadata",
+    "datastore.databases.list",
+    "datastore.operations.get",
+    "datastore.operations.list",
+    "datastore.entities.get",
+    "datastore.entities.list",
+)
+MAKE_DATABASES = (
+    "datastore.databases.create",
+    "datastore.databases.update",
+    "datastore.databases.delete",
+    "datastore.databases.import",
+    "datastore.databases.clone",
+    "datastore.operations.cancel",
+    "datastore.backups.get",
+    "datastore.backups.list",
+    "datastore.backups.restoreDatabase",
+)
+CONSUME = ("pubsub.subscriptions.get", "pubsub.subscriptions.consume")
+GRANTS = (
+    Grant(CAPTURE, Where.VAULT, (*WRITE, *LOCK)),
+    Grant(CAPTURE, Where.CONTROL, (*WRITE, *LOCK)),
+    Grant(CAPTURE, Where.VELERO, READ),
+    Grant(CAPTURE, Where.DATABASE, (*READ_DATABASE, "datastore.databases.export")),
+    Grant(CAPTURE, Where.SUBSCRIPTION, CONSUME),
+    Grant(RESTORE, Where.VAULT, READ),
+    Grant(RESTORE, Where.CONTROL, (*WRITE, *LOCK)),
+    Grant(RESTORE, Where.VELERO, (*WRITE, "storage.objects.delete")),  # its own copies, torn down after a drill
+    Grant(RESTORE, Where.DATABASE, (*READ_DATABASE, *MAKE_DATABASES)),
+    Grant(PRUNE, Where.VAULT, (*READ, "storage.objects.delete")),
+    Grant(PRUNE, Where.CONTROL, WRITE),
+)
+FORBIDDEN: Mapping[str, tuple[str, ...]] = {CAPTURE: ("storage.objects.delete",), RESTORE: ("storage.objects.delete",)}
+"""What an identity must not hold on a vault: `dr check` says so when it does."""
+
+
+def permissions(identity: str, where: Where, grants: Sequence[Grant] = GRANTS) -> tuple[str, ...]:
+    """All that an identity needs there, each once."""
+    found = [
+        name for grant in grants if (grant.identity, grant.where) == (identity, where) for name in grant.permissions
+    ]
+    return tuple(dict.fromkeys(found))

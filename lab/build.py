@@ -69,9 +69,13 @@ class Module:
     def linker_flags(self) -> str:
         """Stripped, and stamped with the version: kubectl refuses a server that tells none."""
         major, minor = self.version.removeprefix("v").split(".")[:2]
+        kubernetes = (
+            f" -X {KUBERNETES_VERSION}.gitVersion={self.version} -X {KUBERNETES_VERSION}.gitMajor={major}"
+            f" -X {KUBERNETES_VERSION}.gitMinor={minor}"
+        )
         stamps = {
-            "control-plane": f" -X {KUBERNETES_VERSION}.gitVersion={self.version} -X {KUBERNETES_VERSION}.gitMajor={major}"
-            f" -X {KUBERNETES_VERSION}.gitMinor={minor}",
+            "control-plane": kubernetes,
+            "kubectl": kubernetes,
             "velero": f" -X {VELERO_VERSION}={self.version} -X {VELERO_SECOND_LISTENER}=0",
         }
         return "-s -w" + stamps.get(self.name, "")
@@ -116,9 +120,16 @@ MODULES = (
         "k8s.io/kubernetes",
         dict.fromkeys(("kube-apiserver", "kube-controller-manager", "kube-scheduler"), ("--version",)),
     ),
+    Module(
+        # a module of its own, so that its requirements leave the control plane's as they are
+        "kubectl",
+        {"kubectl": "k8s.io/kubernetes/cmd/kubectl"},
+        "k8s.io/kubernetes",
+        {"kubectl": ("version", "--client")},
+    ),
 )
 
-FOR_TESTS = ("fake-gcs-server", "promtool")
+FOR_TESTS = ("fake-gcs-server", "promtool", "kubectl")
 """Binaries that tests run and no lab needs."""
 
 

@@ -56,6 +56,10 @@ BACKUP_FAILED = ErrorKind("backup-failed", Exit.FAILED)
 RESTORE_FAILED = ErrorKind("restore-failed", Exit.FAILED)
 OBJECTIVE_MISSED = ErrorKind("objective-missed", Exit.OBJECTIVE_MISSED)
 RETENTION_REFUSED = ErrorKind("retention-refused", Exit.FAILED)
+FROZEN = ErrorKind("frozen", Exit.LOCKED)
+TOO_MUCH_AT_ONCE = ErrorKind("too-much-at-once", Exit.FAILED)
+LISTING_SHRANK = ErrorKind("listing-shrank", Exit.FAILED)
+CLOCK_SKEW = ErrorKind("clock-skew", Exit.FAILED)
 
 CATALOGUE: tuple[ErrorKind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, ErrorKind))
 

@@ -22,9 +22,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("dr.cli.backup", "Capture now, verify, commit a recovery point."),
     "run": ("dr.cli.run", "The service: capture every source on its derived cadence."),
     "status": ("dr.cli.status", "Each row and domain: newest point, next due, verdict."),
-    "points": ("dr.cli.points", "List, show, verify and rebuild recovery points."),
+    "points": ("dr.cli.points", "List, show, verify, hold, release, prune and rebuild recovery points."),
+    "freeze": ("dr.cli.freeze", "Stop pruning and new backups during an incident."),
     "restore": ("dr.cli.restore", "Plan, review and apply a restore to a point in time."),
     "drill": ("dr.cli.drill", "Run a restore drill and report what was measured."),
+    "runbook": ("dr.cli.runbook", "List, show and step through the runbooks."),
+    "velero": ("dr.cli.velero", "Set Velero up in a cluster that has none."),
+    "completion": ("dr.cli.completion", "Print the completion script of a shell."),
 }
 
 
@@ -67,7 +71,7 @@ def explain(error: DrError) -> None:
 def run(args: list[str] | None = None) -> None:
     """Entry point. Never lets a traceback reach the user; always ends the process with a catalogued exit code."""
     try:
-        code = cli.main(args=args, standalone_mode=False)
+        code = cli.main(args=args, prog_name="dr", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         click.echo(
             "dr: interrupted; nothing half-done is left unrecorded, run the same command again to go on", err=True

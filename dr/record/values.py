@@ -15,8 +15,22 @@ from dr.model.evidence import (
 from dr.model.ids import Slot, SourceId
 from dr.model.plans import PlannedRestore, PointRef, RestorePlan, Target
 from dr.model.points import Artefact, Check, Gap, PointManifest
+from dr.model.retention import (
+    Condemned,
+    FreezeRecord,
+    HoldKind,
+    HoldRecord,
+    PruneBegun,
+    PruneEnded,
+    PruneRecord,
+    ReleaseRecord,
+    Remains,
+    StoredObject,
+    Tombstone,
+)
 from dr.model.runs import Claim, RunEnd, RunState, Stamp, StepOutcome
 from dr.model.strategy import FailureDomain
+from dr.model.used import Used
 from dr.ports import Inspection
 from dr.record.shapes import (
     Shape,
@@ -167,6 +181,46 @@ drill_report = record(
     environment=details,
 )
 
+used = record(Used, at=instant, strategy=text, settings=text, tool_version=text)
+
+freeze_record = record(FreezeRecord, number=integer, on=boolean, at=instant, by=text, reason=text)
+hold_record = record(
+    HoldRecord,
+    id=text,
+    mode=enumeration(HoldKind),
+    point=text,
+    at=instant,
+    by=text,
+    reason=text,
+    until=optional(instant),
+)
+release_record = record(ReleaseRecord, hold=text, point=text, at=instant, by=text, reason=text)
+stored_object = record(StoredObject, name=text, generation=integer, size=integer)
+condemned = record(Condemned, what=enumeration(Remains), name=text, objects=many(stored_object), reason=text)
+tombstone = record(
+    Tombstone,
+    id=text,
+    component=text,
+    vault=text,
+    decided=instant,
+    due=instant,
+    by=text,
+    share=number,
+    targets=many(condemned),
+)
+prune_begun = record(PruneBegun, tombstone=text, at=instant, by=text)
+prune_ended = record(PruneEnded, tombstone=text, at=instant, by=text, deleted=many(text), spared=by_name(text))
+prune_record = record(
+    PruneRecord,
+    component=text,
+    at=instant,
+    by=text,
+    points=by_name(by_name(integer)),
+    condemned=integer,
+    deleted=integer,
+    spared=integer,
+)
+
 KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     PointManifest: ("point", manifest),
     Claim: ("claim", claim),
@@ -175,5 +229,13 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     RestorePlan: ("restore-plan", restore_plan),
     DrillReport: ("drill-report", drill_report),
     Inspection: ("inspection", inspection),
+    FreezeRecord: ("freeze", freeze_record),
+    HoldRecord: ("hold", hold_record),
+    ReleaseRecord: ("release", release_record),
+    Tombstone: ("tombstone", tombstone),
+    PruneBegun: ("prune-begun", prune_begun),
+    PruneEnded: ("prune-ended", prune_ended),
+    PruneRecord: ("prune", prune_record),
+    Used: ("used", used),
 }
 """What is stored as a value of its own: the name of its kind and its shape."""

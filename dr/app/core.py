@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +50,9 @@ class App:
     listener: Listener = silent
     wrap_store: Callable[[ObjectStore], ObjectStore] = lambda store: store
     """Around every store that is opened: dry runs, faults in tests."""
+    table: bytes = b""
+    """What the strategy was read from; empty: nothing is kept of it."""
+    _preparing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     # --- stores
 
@@ -106,13 +110,25 @@ class App:
         return self._vaults[component]
 
     def prepare(self, component: str) -> None:
-        """Before the first write of this process: `format.json` in a place that has none yet."""
+        """Before the first write of this process: `format.json` in a place that has none yet, and the strategy and the
+        settings, without which a laptop could not restore."""
         from dr.record.layout import ensure_format
 
         for store, role in ((self.control, "control"), (self.vault(component), "vault")):
-            if store.url not in self._prepared:
-                ensure_format(store, role)
-                self._prepared.add(store.url)
+            with self._preparing:
+                if store.url not in self._prepared:
+                    ensure_format(store, role)
+                    if role == "control":
+                        self.keep_table()
+                    self._prepared.add(store.url)
+
+    def keep_table(self) -> None:
+        """The strategy and the settings of this process, in the control repository."""
+        from dr.record.used import keep_used
+        from dr.settings.kept import kept_settings
+
+        if self.table:
+            keep_used(self.control, self.table, kept_settings(self.settings), self.clock.now(), __version__)
 
     @cached_property
     def _prepared(self) -> set[str]:
@@ -234,8 +250,9 @@ def open_app(
     environ: Mapping[str, str] | None = None,
 ) -> App:
     """From files, environment and flags. Raises DrError CONFIGURATION."""
-    from dr.strategy import load_strategy
+    from dr.strategy import load_table
 
     settings = load_settings(Path(config) if config else None, environ if environ is not None else os.environ)
     path = Path(strategy) if strategy else settings.strategy
-    return App(settings, load_strategy(path, settings.cache_dir), role, listener=listener)
+    table, content = load_table(path, settings.cache_dir)
+    return App(settings, table, role, listener=listener, table=content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -13,28 +14,39 @@ from dr.cli.common import next_command
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), default=Path("."), show_default=True)
 @click.option("--repositories", is_flag=True, help="Also write format.json into the control repository and the vaults.")
 @click.option("--key", type=click.Path(path_type=Path), help="Only write a new random key to this file.")
+@click.option("--from", "control", metavar="URL", help="Write the files that captures used last: gs://bucket.")
 @click.pass_context
-def command(ctx: click.Context, directory: Path, repositories: bool, key: Path | None) -> None:
+def command(ctx: click.Context, directory: Path, repositories: bool, key: Path | None, control: str | None) -> None:
     """Write strategy.yaml and dr.yaml to start from; nothing that exists is overwritten.
 
     With --repositories: prepare the control repository and the vaults that the settings name. With --key: make a key
-    file that Secrets are sealed with, where there is no Cloud KMS.
+    file that Secrets are sealed with, where there is no Cloud KMS. With --from: on a machine that has nothing but
+    credentials for the buckets, the files that captures used last, which the control repository keeps.
     """
     if key is not None:
         return new_key(key)
     if repositories:
         return prepare(ctx)
+    if control:
+        from dr.app.recovery import last_files
+
+        write_files(directory, last_files(control))
+        return next_command("dr check --pre", "looks at what a restore needs")
     from dr.settings import settings_template
     from dr.strategy import default_strategy_text
 
     texts = {"strategy.yaml": default_strategy_text(), "dr.yaml": settings_template()}
-    refuse_existing([directory / name for name in texts])
+    write_files(directory, {name: text.encode() for name, text in texts.items()})
+    return next_command("dr init --repositories", "once dr.yaml names your buckets")
+
+
+def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """All or none. Raises DrError TARGET_EXISTS."""
+    refuse_existing([directory / name for name in files])
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (directory / name).write_text(text, encoding="utf-8")
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
         click.echo(directory / name)
-    next_command("dr init --repositories", "once dr.yaml names your buckets")
-    return None
 
 
 def new_key(path: Path) -> None:
@@ -65,4 +77,5 @@ def prepare(ctx: click.Context) -> None:
     for name, store in places.items():
         ensure_format(store, "control" if name == "control" else "vault")
         click.echo(f"{store.url}  ready ({name})")
+    app.keep_table()
     next_command("dr check", "looks at permissions, protection and the clock")

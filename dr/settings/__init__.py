@@ -124,6 +124,8 @@ class Settings:
     """`host:port` of metrics, health and the status page; empty: not served."""
     path: Path | None = None
     """The file that was read, if any."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Every value as it was given, by dotted key, from wherever it came; places made absolute."""
 
     def vault(self, component: str) -> VaultSettings:
         """Raises DrError CONFIGURATION when the component has none."""
@@ -260,6 +262,7 @@ def _build(values: Mapping[str, _Value], path: Path | None) -> Settings:
         ),
         serve_address=_text(values, "serve.address"),
         path=path.absolute() if path else None,
+        given={name: _url(value) for name, value in values.items()},
     )
 
 

@@ -22,20 +22,26 @@ def load_strategy(path: Path | None, remembered: Path | None = None) -> Strategy
 
     `remembered`: a folder where strategies that were found good are kept, so that they need not be checked again.
     """
+    return load_table(path, remembered)[0]
+
+
+def load_table(path: Path | None, remembered: Path | None = None) -> tuple[Strategy, bytes]:
+    """As `load_strategy`; also the bytes that it was read from."""
     try:
         content = path.read_bytes() if path else default_strategy_text().encode()
     except OSError:
         content = b""  # the slow way tells what is wrong with the file
-    sha256 = hashlib.sha256(content).hexdigest()
-    known = recall(remembered, sha256) if remembered else None
+    known = recall(remembered, hashlib.sha256(content).hexdigest()) if remembered else None
     if known is not None:
-        return known
+        return known, content
     from dr.strategy.load import strategy_from, strategy_of
 
-    strategy = strategy_from(path) if path else strategy_of(DEFAULT_NAME, content)
+    if not content and path:
+        return strategy_from(path), content
+    strategy = strategy_of(str(path or DEFAULT_NAME), content)
     if remembered:
         remember(remembered, strategy)
-    return strategy
+    return strategy, content
 
 
 def parse_strategy(name: str, content: bytes) -> Strategy:

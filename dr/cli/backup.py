@@ -17,10 +17,16 @@ from dr.cli.progress import progress
     "--scheduled", is_flag=True, help="Capture the slot that is due now, as the scheduler would; nothing if it is done."
 )
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate of all captures is above this.")
+@click.option("--even-frozen", is_flag=True, help="Capture although `dr freeze` says that nothing new is wanted.")
 @output_option()
 @click.pass_context
 def command(
-    ctx: click.Context, components: tuple[str, ...], scheduled: bool, max_cost: float | None, form: str
+    ctx: click.Context,
+    components: tuple[str, ...],
+    scheduled: bool,
+    max_cost: float | None,
+    even_frozen: bool,
+    form: str,
 ) -> None:
     """Capture COMPONENTS (default: every row that can be captured), read back what was written, and commit a recovery point.
 
@@ -29,10 +35,13 @@ def command(
     from dr.app.captured import capture_item, captures_sheet
     from dr.app.captures import capture_all, due_now, refuse_captures_over, slots_now
     from dr.app.overview import forget
+    from dr.record.freeze import require_not_frozen
     from dr.report.screen import show
 
     with progress(form) as listener, interruptible() as stop:
         app = the_app(ctx, listener=listener)
+        if not even_frozen:
+            require_not_frozen(app.control)
         refuse_captures_over(app, components, max_cost)
         if scheduled:
             slots = tuple(due.slot for due in due_now(app, components))

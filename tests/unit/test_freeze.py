@@ -73,7 +73,7 @@ class Racing(MemoryStore):
         if self.times > 0:
             self.times -= 1
             number = int(name[7:13])
-            super().put(name, encode(FreezeRecord(number, number % 2 == 0, T0, "other", "")))
+            super().put(name, encode(FreezeRecord(number, False, T0, "other", "")))
         return super().put(name, data, **more)  # type: ignore[arg-type]
 
 

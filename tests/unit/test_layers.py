@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "vendors": {"vendors", "plan", "model", "ports", "errors"},
     "record": {"record", "plan", "model", "ports", "errors"},
     "report": {"report", "plan", "model", "ports", "errors"},
-    "changelog": {"changelog", "plan", "model", "ports", "errors"},
+    "changelog": {"changelog", "record", "plan", "model", "ports", "errors"},
     "components": {"components", "changelog", "settings", "vendors", "plan", "model", "ports", "errors"},
     "serve": {"serve", "report", "plan", "model", "ports", "errors"},
     "run": {"run", "record", "plan", "model", "ports", "errors"},

@@ -43,6 +43,8 @@ class ObjectInfo:
     created: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
     retain_until: datetime | None = None
+    held: bool = False
+    """Under a hold of the store: neither deleted nor replaced, however old, until the hold is taken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,11 @@ class ObjectStore(Protocol):
 
     def retain(self, name: str, *, generation: int, until: datetime) -> None:
         """Lock against deletion and replacement until then. Extends, never shortens (RETENTION_REFUSED)."""
+        ...
+
+    def hold(self, name: str, *, generation: int, held: bool) -> None:
+        """Put a hold on that generation, or take it off; either may stand already. Independent of `retain`. NOT_FOUND when
+        it is gone."""
         ...
 
     def missing_permissions(self, wanted: Sequence[str]) -> tuple[str, ...]:

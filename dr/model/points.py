@@ -88,6 +88,8 @@ class PointSummary:
     name: str
     generation: int
     crc32c: str
+    parents: tuple[str, ...] | None = field(default=None, compare=False)
+    """Manifests that it needs; None: not known here (the local cache does not keep them), only the manifest tells."""
 
     @property
     def source(self) -> SourceId:

@@ -47,6 +47,17 @@ class SourceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Grandfather, father, son: of so many last days, weeks, months and years (UTC, Monday first) that have a point the newest
+    one is kept, beyond the row's retention. Only ever longer than the table says."""
+
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """One row of the table. Every bound is strict: an RTO equal to the target is a miss."""
 
@@ -58,6 +69,7 @@ class Objective:
     domains: tuple[FailureDomain, ...]
     """The domains that the row is judged for."""
     sources: tuple[SourceSpec, ...] = ()
+    keep: Keep = Keep()
 
 
 @dataclass(frozen=True, slots=True)

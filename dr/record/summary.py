@@ -12,6 +12,8 @@ from dr.ports import ObjectInfo
 from dr.record.layout import point_slot
 
 _FORMAT = "1"
+_LONGEST = 4096
+"""Characters of parents' names in the metadata, of which stores take 8 KiB."""
 
 
 def metadata_of(manifest: PointManifest) -> Mapping[str, str]:
@@ -25,7 +27,18 @@ def metadata_of(manifest: PointManifest) -> Mapping[str, str]:
         "dr-size": str(manifest.size),
         "dr-survives": ",".join(manifest.survives),
         "dr-retain-until": format_instant(manifest.retain_until),
+        **_told_parents(manifest.parents),
     }
+
+
+def _told_parents(parents: tuple[str, ...]) -> Mapping[str, str]:
+    """Too many to be told stay untold: then the manifest is read."""
+    told = ",".join(parents)
+    return {"dr-parents": told} if len(told) <= _LONGEST else {}
+
+
+def _parents_of(told: Mapping[str, str]) -> tuple[str, ...] | None:
+    return tuple(filter(None, told["dr-parents"].split(","))) if "dr-parents" in told else None
 
 
 def of_manifest(manifest: PointManifest, name: str, generation: int, crc32c: str) -> PointSummary:
@@ -42,6 +55,7 @@ def of_manifest(manifest: PointManifest, name: str, generation: int, crc32c: str
         name=name,
         generation=generation,
         crc32c=crc32c,
+        parents=manifest.parents,
     )
 
 
@@ -63,6 +77,7 @@ def of_listing(stored: ObjectInfo) -> PointSummary | None:
             name=stored.name,
             generation=stored.generation,
             crc32c=stored.crc32c,
+            parents=_parents_of(told),
         )
     except (KeyError, ValueError):
         return None
@@ -70,7 +85,7 @@ def of_listing(stored: ObjectInfo) -> PointSummary | None:
 
 def differences(told: PointSummary, true: PointSummary) -> tuple[str, ...]:
     """Where the listing and the manifest disagree, field by field."""
-    fields = (
+    fields: tuple[str, ...] = (
         "slot",
         "method",
         "as_of",
@@ -82,6 +97,7 @@ def differences(told: PointSummary, true: PointSummary) -> tuple[str, ...]:
         "generation",
         "crc32c",
     )
+    fields += ("parents",) if told.parents is not None else ()
     return tuple(
         f"{true.name}: listed {field} is {getattr(told, field)}, the manifest says {getattr(true, field)}"
         for field in fields

@@ -152,6 +152,10 @@ class FaultyStore:
         with self._around("retain", name):
             self._inner.retain(name, generation=generation, until=until)
 
+    def hold(self, name: str, *, generation: int, held: bool) -> None:
+        with self._around("hold", name):
+            self._inner.hold(name, generation=generation, held=held)
+
     def missing_permissions(self, wanted: Sequence[str]) -> tuple[str, ...]:
         return self._inner.missing_permissions(wanted)
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _PART = 8 << 20
 """Streams up to this many bytes go in one request, which can be repeated whole; larger ones in parts of it."""
-_FIELDS = "name,size,crc32c,generation,timeCreated,metadata,retention/retainUntilTime"
+_FIELDS = "name,size,crc32c,generation,timeCreated,metadata,temporaryHold,retention/retainUntilTime"
 _RESUMES = 5
 
 
@@ -220,16 +220,28 @@ class GcsStore:
             raise
 
     def retain(self, name: str, *, generation: int, until: datetime) -> None:
+        def change(blob: Any) -> None:
+            blob.retention.mode = "Locked"
+            blob.retention.retain_until_time = until
+
+        self._patch("lock", name, generation, change)
+
+    def hold(self, name: str, *, generation: int, held: bool) -> None:
+        def change(blob: Any) -> None:
+            blob.temporary_hold = held
+
+        self._patch("hold" if held else "take the hold off", name, generation, change)
+
+    def _patch(self, verb: str, name: str, generation: int, change: Callable[[Any], None]) -> None:
         where = self._where(name)
 
         def attempt() -> None:
             blob = self._blob(name)
-            blob.retention.mode = "Locked"
-            blob.retention.retain_until_time = until
+            change(blob)
             blob.patch(if_generation_match=generation, timeout=TIMEOUT, retry=None)
 
         try:
-            self._ask(f"lock {where}", attempt)
+            self._ask(f"{verb} {where}", attempt)
         except DrError as error:
             if error.kind is CONFLICT:
                 raise DrError(NOT_FOUND, f"{where} does not exist at {generation}") from error
@@ -282,6 +294,7 @@ class GcsStore:
             created=blob.time_created,
             metadata=blob.metadata or {},
             retain_until=blob.retention.retain_until_time,
+            held=bool(blob.temporary_hold),
         )
 
     def _where(self, name: str) -> str:

@@ -111,7 +111,7 @@ class LocalStore:
                 header = read_header(path)
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 return None
-            return header.info(name, self._retained(name, header.generation))
+            return header.info(name, self._retained(name, header.generation), held=self._held(name, header.generation))
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         if not self._root.is_dir():
@@ -126,18 +126,33 @@ class LocalStore:
             self._refuse_retained(self._at(name, generation))
             self._path(name).unlink()
             self._lock_path(name).unlink(missing_ok=True)
+            self._hold_path(name).unlink(missing_ok=True)
             _sync_directory(self._path(name).parent)
 
     def retain(self, name: str, *, generation: int, until: datetime) -> None:
-        with _errors(f"lock {self.url}/{name}"), self._exclusive(), self._temporary() as temporary:
+        with _errors(f"lock {self.url}/{name}"), self._exclusive():
             held = self._at(name, generation).retain_until
             if held is not None and until < held:
                 raise DrError(RETENTION_REFUSED, f"{self.url}/{name} is locked until {format_instant(held)} already")
+            self._write_beside(self._lock_path(name), f"{generation} {format_instant(until)}\n")
+
+    def hold(self, name: str, *, generation: int, held: bool) -> None:
+        with _errors(f"hold {self.url}/{name}"), self._exclusive():
+            self._at(name, generation)
+            path = self._hold_path(name)
+            if held:
+                self._write_beside(path, f"{generation}\n")
+            elif path.exists():
+                path.unlink()
+                _sync_directory(path.parent)
+
+    def _write_beside(self, path: Path, text: str) -> None:
+        """Whole or not at all, and durable."""
+        with self._temporary() as temporary:
             with temporary.open("w") as file:
-                file.write(f"{generation} {format_instant(until)}\n")
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            path = self._lock_path(name)
             _make_directories(path.parent)
             temporary.rename(path)
             _sync_directory(path.parent)
@@ -156,6 +171,9 @@ class LocalStore:
     def _lock_path(self, name: str) -> Path:
         return self._root / ".dr-locks" / name
 
+    def _hold_path(self, name: str) -> Path:
+        return self._root / ".dr-holds" / name
+
     def _at(self, name: str, generation: int) -> ObjectInfo:
         info = self.stat(name)
         if info is None or info.generation != generation:
@@ -169,7 +187,15 @@ class LocalStore:
             return None
         return parse_instant(until) if int(locked) == generation else None
 
+    def _held(self, name: str, generation: int) -> bool:
+        try:
+            return int(self._hold_path(name).read_text()) == generation
+        except FileNotFoundError:
+            return False
+
     def _refuse_retained(self, info: ObjectInfo) -> None:
+        if info.held:
+            raise DrError(RETENTION_REFUSED, f"{self.url}/{info.name} is under a hold")
         if info.retain_until is not None and info.retain_until > self._now():
             until = format_instant(info.retain_until)
             raise DrError(RETENTION_REFUSED, f"{self.url}/{info.name} is locked until {until}")

@@ -44,8 +44,10 @@ class Header:
             raise DrError(DAMAGED, f"metadata of {len(line)} bytes does not fit into {_HEADER}")
         return line.ljust(_HEADER - 1) + b"\n"
 
-    def info(self, name: str, retain_until: datetime | None) -> ObjectInfo:
-        return ObjectInfo(name, self.size, self.crc32c, self.generation, self.created, self.metadata, retain_until)
+    def info(self, name: str, retain_until: datetime | None, *, held: bool = False) -> ObjectInfo:
+        return ObjectInfo(
+            name, self.size, self.crc32c, self.generation, self.created, self.metadata, retain_until, held
+        )
 
 
 def write_object(path: Path, chunks: Iterator[bytes]) -> BinaryIO:

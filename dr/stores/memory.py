@@ -96,6 +96,11 @@ class MemoryStore:
                 raise DrError(RETENTION_REFUSED, f"{self.url}/{name} is locked until {format_instant(held)} already")
             self._entries[name] = replace(entry, info=replace(entry.info, retain_until=until))
 
+    def hold(self, name: str, *, generation: int, held: bool) -> None:
+        with self._lock:
+            entry = self._entry(name, generation)
+            self._entries[name] = replace(entry, info=replace(entry.info, held=held))
+
     def missing_permissions(self, wanted: Sequence[str]) -> tuple[str, ...]:
         return ()
 
@@ -113,6 +118,8 @@ class MemoryStore:
         return entry
 
     def _refuse_retained(self, info: ObjectInfo) -> None:
+        if info.held:
+            raise DrError(RETENTION_REFUSED, f"{self.url}/{info.name} is under a hold")
         if info.retain_until is not None and info.retain_until > self._now():
             until = format_instant(info.retain_until)
             raise DrError(RETENTION_REFUSED, f"{self.url}/{info.name} is locked until {until}")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from dr.errors import DrError
 from dr.model.ids import SourceId
-from dr.model.strategy import Objective, Place, SourceSpec, Strategy
+from dr.model.strategy import Keep, Objective, Place, SourceSpec, Strategy
 from dr.strategy.contradictions import contradictions
 from dr.strategy.schema import ObjectiveEntry, SourceEntry, StrategyFile
 from dr.strategy.yamlfile import Step, YamlFile, read_yaml, read_yaml_path
@@ -113,6 +113,7 @@ def _objective(parsed: StrategyFile, row: ObjectiveEntry) -> Objective:
         rpo=row.rpo,
         domains=tuple(row.domains),
         sources=tuple(_source(parsed, row.component, source) for source in row.sources),
+        keep=Keep(**row.retain.model_dump()),
     )
 
 

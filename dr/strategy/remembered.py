@@ -13,9 +13,9 @@ from typing import Any
 
 from dr import __version__
 from dr.model.ids import SourceId
-from dr.model.strategy import FailureDomain, Frequency, Objective, Place, SourceSpec, Strategy
+from dr.model.strategy import FailureDomain, Frequency, Keep, Objective, Place, SourceSpec, Strategy
 
-SHAPE = f"{__version__}-1"
+SHAPE = f"{__version__}-2"
 """Of what is kept here; what another version kept is not read."""
 
 
@@ -51,6 +51,7 @@ def _plain(strategy: Strategy) -> Mapping[str, object]:
             "seconds": [value.total_seconds() for value in (row.retention, row.rto, row.rpo)],
             "domains": [str(domain) for domain in row.domains],
             "sources": [_plain_source(spec) for spec in row.sources],
+            "keep": [row.keep.daily, row.keep.weekly, row.keep.monthly, row.keep.yearly],
         }
         for row in strategy.objectives
     ]
@@ -72,4 +73,6 @@ def _row(row: Mapping[str, Any]) -> Objective:
     sources = tuple(
         SourceSpec(SourceId.parse(one["id"]), Place(*one["place"]), one["options"]) for one in row["sources"]
     )
-    return Objective(row["component"], Frequency(row["frequency"]), retention, rto, rpo, domains, sources)
+    return Objective(
+        row["component"], Frequency(row["frequency"]), retention, rto, rpo, domains, sources, Keep(*row["keep"])
+    )

@@ -211,6 +211,15 @@ KIND_COMPONENT = {"velero": "cluster", "firestore": "appdata", "kubernetes": "co
 """Which row a kind of source belongs to."""
 
 
+class KeepEntry(_Entry):
+    """Points kept beyond the retention: the newest of each of so many last days, weeks, months and years."""
+
+    daily: Annotated[int, Field(ge=0, le=10_000)] = 0
+    weekly: Annotated[int, Field(ge=0, le=10_000)] = 0
+    monthly: Annotated[int, Field(ge=0, le=10_000)] = 0
+    yearly: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
 class ObjectiveEntry(_Entry):
     """One row of the table."""
 
@@ -223,6 +232,8 @@ class ObjectiveEntry(_Entry):
     """Strict as well; 0 means that nothing acknowledged may be lost."""
     domains: list[FailureDomain] = Field(default_factory=lambda: list(FailureDomain), min_length=1)
     sources: list[SourceEntry] = Field(default_factory=list)
+    retain: KeepEntry = KeepEntry()
+    """Only ever longer than `retention`."""
 
 
 class StrategyFile(_Entry):

@@ -175,6 +175,38 @@ class ObjectStoreContract:
         assert stored is not None
         assert stored.retain_until == until + timedelta(days=1)
 
+    def test_a_held_object_stays_until_the_hold_is_off(self, store: ObjectStore) -> None:
+        info = store.put("a", b"1")
+        assert not info.held
+        for _ in range(2):
+            store.hold("a", generation=info.generation, held=True)
+        refused(RETENTION_REFUSED, lambda: store.delete("a", generation=info.generation))
+        refused(RETENTION_REFUSED, lambda: store.put("a", b"2", if_generation=info.generation))
+        stored = store.stat("a")
+        assert stored is not None
+        assert stored.held
+        assert next(store.list("a")).held
+        assert (stored.generation, store.get("a")) == (info.generation, b"1")
+        for _ in range(2):
+            store.hold("a", generation=info.generation, held=False)
+        assert not next(store.list("a")).held
+        store.delete("a", generation=info.generation)
+        again = store.put("a", b"3")
+        assert not again.held
+        refused(NOT_FOUND, lambda: store.hold("a", generation=info.generation, held=True))
+        refused(NOT_FOUND, lambda: store.hold("nowhere", generation=1, held=True))
+
+    def test_a_hold_and_a_lock_do_not_know_of_each_other(self, store: ObjectStore) -> None:
+        info = store.put("a", b"1")
+        until = (datetime.now(UTC) + timedelta(days=30)).replace(microsecond=0)
+        store.hold("a", generation=info.generation, held=True)
+        store.retain("a", generation=info.generation, until=until)
+        store.hold("a", generation=info.generation, held=False)
+        stored = store.stat("a")
+        assert stored is not None
+        assert (stored.retain_until, stored.held) == (until, False)
+        refused(RETENTION_REFUSED, lambda: store.delete("a", generation=info.generation))
+
     @pytest.mark.parametrize("name", ["", "/a", "a//b", "../a", "a/..", ".", "a\nb", "x" * 1025, "a/"])
     def test_names_that_no_store_takes(self, store: ObjectStore, name: str) -> None:
         refused(REJECTED, lambda: store.put(name, b"x"))

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dr.app.core import App
 from dr.app.known import all_points, durations_of, next_due_of
+from dr.app.watched import evidence_of, watched
 from dr.errors import DrError
 from dr.model.ids import SourceId
-from dr.model.points import PointSummary
+from dr.model.points import Coverage, PointSummary
+from dr.model.retention import FreezeRecord
 from dr.model.strategy import SourceSpec
+from dr.plan.proof import DrillLine
 from dr.plan.rows import PlannedRow, plan_table
 from dr.plan.status import StatusRow, status_table
 from dr.ports import SourceFacts
 from dr.record.cache import Cached, load, save
+from dr.record.watched import Watched
+
+STILL_TRUE = timedelta(minutes=1)
+"""A miss told from a cache younger than this needs no second look."""
 
 
 def planned_rows(app: App, *, offline: bool = False) -> tuple[tuple[PlannedRow, ...], tuple[str, ...]]:
@@ -77,7 +85,46 @@ def points_of(cached: Cached, components: Sequence[str] = ()) -> tuple[PointSumm
     )
 
 
-def status_rows(app: App, cached: Cached, now: datetime) -> tuple[tuple[StatusRow, ...], timedelta]:
-    """Each row and domain, and how old the catalogue is that says so."""
-    points = [point for found in cached.points.values() for point in found]
-    return status_table(app.strategy, points, next_due_of(app, points, now), now), now - cached.listed
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Where every row and domain stands, and how old the oldest part of what says so is."""
+
+    rows: tuple[StatusRow, ...]
+    listed: datetime
+    frozen: FreezeRecord | None
+    drills: tuple[DrillLine, ...]
+    coverage: tuple[Coverage, ...]
+    points: tuple[PointSummary, ...]
+    trouble: tuple[str, ...]
+
+    @property
+    def missed(self) -> bool:
+        return any(row.verdict.miss for row in self.rows)
+
+
+def overview(app: App, *, fresh: bool) -> Overview:
+    """From the caches while they say that all is well; a miss that is told was looked for in the stores just now.
+
+    When these do not answer, the caches are what is known: the silence is said in `trouble`. Raises DrError when there
+    are none.
+    """
+    found = _overview(app, fresh=fresh)
+    if fresh or not (found.missed and app.clock.now() - found.listed > STILL_TRUE):
+        return found
+    try:
+        return _overview(app, fresh=True)
+    except DrError as error:
+        return replace(found, trouble=(*found.trouble, f"judged as last listed: {error.message}"))
+
+
+def _overview(app: App, *, fresh: bool) -> Overview:
+    return overview_of(app, catalogue(app, fresh=fresh), watched(app, fresh=fresh))
+
+
+def overview_of(app: App, cached: Cached, known: Watched) -> Overview:
+    """Judged at this instant."""
+    now = app.clock.now()
+    points = tuple(point for found in cached.points.values() for point in found)
+    rows = status_table(app.strategy, points, next_due_of(app, points, now), now, evidence_of(known))
+    listed = min(cached.listed, known.read)
+    return Overview(rows, listed, known.frozen, known.drills, known.coverage, points, known.trouble)

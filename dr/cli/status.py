@@ -8,33 +8,34 @@ from dr.cli.common import emit, output_option, the_app
 
 
 @click.command("status")
-@click.option("--fresh", is_flag=True, help="List the vaults instead of using the local cache.")
+@click.option("--fresh", is_flag=True, help="Ask the vaults and the control repository instead of the local cache.")
 @output_option()
 @click.pass_context
 def command(ctx: click.Context, fresh: bool, form: str) -> None:
-    """Each row and domain: the newest point that survives its loss, its age, when the next is due.
+    """Each row and domain: the claimed point and its age, the proven one, when the next is due, the last drill, the verdict.
 
-    From the local cache, whose age is shown. Exit 6 when a captured row is older than its RPO allows.
+    From the local cache, whose age is shown; a miss is told only after the stores were asked. Exit 6 when a row is late or
+    its last drill missed: silence is a miss, `0 lost, not guaranteed` is none.
     """
-    from dr.app.overview import catalogue, status_rows
-    from dr.plan.status import Standing
-    from dr.report import words
-    from dr.report.envelope import status_item
+    from dr.app.overview import overview
+    from dr.report.envelope import status_item, when
     from dr.report.screen import show
-    from dr.report.tables import status_sheet
+    from dr.report.status import notes, status_sheet
 
     app = the_app(ctx)
-    rows, age = status_rows(app, catalogue(app, fresh=fresh), app.clock.now())
-    seconds = age.total_seconds()
-    note = f"catalogue listed {words.span(seconds)} ago" + ("" if fresh else "; --fresh lists it anew")
-    items = list(map(status_item, rows))
+    found = overview(app, fresh=fresh)
+    now = app.clock.now()
+    age_s = (now - found.listed).total_seconds()
+    below = notes(found.frozen, age_s, fresh, found.trouble)
     emit(
         form,
         "Status",
-        items,
+        [status_item(row, now) for row in found.rows],
         name="component",
-        table=lambda _: show(status_sheet(rows, notes=[note])),
-        catalogue_age_s=seconds,
+        table=lambda wide: show(status_sheet(found.rows, now, wide=wide, notes=below)),
+        catalogue_age_s=age_s,
+        frozen_since=when(found.frozen.at) if found.frozen else None,
+        trouble=list(found.trouble),
     )
-    if any(row.standing in (Standing.LATE, Standing.NO_POINT) for row in rows):
+    if found.missed:
         ctx.exit(6)

@@ -9,6 +9,7 @@ from datetime import datetime
 from dr.model.plans import PlannedRestore, RestorePlan
 from dr.model.points import Check, Gap, PointSummary
 from dr.model.timeline import format_instant
+from dr.plan.proof import DrillMark
 from dr.plan.rows import PlannedRow
 from dr.plan.status import StatusRow
 
@@ -57,7 +58,7 @@ def plan_item(row: PlannedRow) -> Item:
     }
 
 
-def status_item(row: StatusRow) -> Item:
+def status_item(row: StatusRow, now: datetime) -> Item:
     """One source and domain of `dr status`."""
     return {
         "component": row.component,
@@ -69,6 +70,33 @@ def status_item(row: StatusRow) -> Item:
         "next_due": when(row.next_due),
         "points": row.points,
         "point": row.point or None,
+        "verdict": str(row.verdict),
+        "missed": row.verdict.miss,
+        "late_at_s": row.limit.total_seconds(),
+        "continuous": row.continuous,
+        "retention": {
+            "target_s": row.retention.total_seconds(),
+            "reach_s": row.reach(now).total_seconds(),
+            "reached": row.reaches_all(now),
+            "oldest": when(row.oldest),
+        },
+        "held": row.held,
+        "proven": _proven_item(row.proof.proven) if row.proof and row.proof.proven else None,
+        "last_drill": _drilled_item(row.proof.last) if row.proof else None,
+    }
+
+
+def _proven_item(mark: DrillMark) -> Item:
+    return {"instant": when(mark.instant), "drill": mark.drill, "at": when(mark.at)}
+
+
+def _drilled_item(mark: DrillMark) -> Item:
+    return {
+        "id": mark.drill,
+        "at": when(mark.at),
+        "verdict": str(mark.verdict),
+        "kept": mark.kept,
+        "recovery_s": mark.recovery_s,
     }
 
 

@@ -10,7 +10,6 @@ from dr.model.points import Check, PointSummary
 from dr.model.strategy import FailureDomain, Strategy
 from dr.model.timeline import format_instant
 from dr.plan.rows import PlannedRow
-from dr.plan.status import Standing, StatusRow
 from dr.report import words
 from dr.report.folding import folded
 from dr.report.sheet import Cell, Sheet, Tone, cell, columns_of
@@ -22,12 +21,6 @@ VERDICT_TONES = {
     Verdict.FAILED: Tone.BAD,
     Verdict.NOT_CAPTURED: Tone.DIM,
     Verdict.NOT_DRILLED: Tone.DIM,
-}
-_STANDING_TONES = {
-    Standing.OK: Tone.GOOD,
-    Standing.LATE: Tone.BAD,
-    Standing.NO_POINT: Tone.BAD,
-    Standing.NOT_CAPTURED: Tone.DIM,
 }
 
 
@@ -76,28 +69,6 @@ def _plan_notes(rows: Sequence[PlannedRow]) -> Iterable[str]:
 
 def _of_one_domain(reason: str) -> bool:
     return reason.partition(" ")[0] in set(FailureDomain)
-
-
-def status_sheet(rows: Sequence[StatusRow], *, notes: Sequence[str] = ()) -> Sheet:
-    """`dr status`."""
-    columns = columns_of(
-        "component", "domain", "source", ">newest point", ">age", ">RPO", ">points", "next due", "status"
-    )
-    return Sheet(columns, tuple(map(_status_row, rows)), tuple(notes))
-
-
-def _status_row(row: StatusRow) -> tuple[Cell, ...]:
-    return (
-        cell(row.component),
-        cell(row.domain),
-        cell(row.source.rpartition("/")[2] or words.NOTHING),
-        cell(words.instant(row.newest)),
-        cell(words.span(row.age.total_seconds()) if row.age is not None else words.NOTHING),
-        cell(words.target(row.rpo.total_seconds())),
-        cell(f"{row.points:,}"),
-        cell(words.instant(row.next_due)),
-        cell(row.standing, _STANDING_TONES[row.standing]),
-    )
 
 
 def points_sheet(points: Sequence[PointSummary], now: datetime, *, wide: bool = False) -> Sheet:

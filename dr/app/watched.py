@@ -1,0 +1,125 @@
+"""What is watched besides the points: change logs, drills, holds, a freeze. From the stores, or as last read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from dr.app.core import App
+from dr.errors import DrError
+from dr.model.evidence import DrillReport
+from dr.model.ids import SourceId
+from dr.model.points import Coverage
+from dr.model.retention import FreezeRecord
+from dr.model.strategy import SourceSpec
+from dr.plan.modes import MODES
+from dr.plan.proof import by_key, drill_line, marks_of, newest_first, with_marks
+from dr.plan.status import Evidence
+from dr.record.watched import Watched, load, save
+
+READERS = 8
+LISTED = 30
+"""Drills that are remembered one by one; of older ones only what they have proven."""
+
+
+def watched(app: App, *, fresh: bool) -> Watched:
+    """As cached, unless `fresh` or nothing is cached."""
+    known = load(_file(app))
+    return known if known and not fresh else read_watched(app, known)
+
+
+def read_watched(app: App, before: Watched | None) -> Watched:
+    """Asked anew, and kept. What cannot be asked is said in `trouble`, and the last answer to it is kept."""
+    now = app.clock.now()
+    known = before or Watched(now)
+    trouble: list[str] = []
+    found = _with_drills(app, replace(known, read=now, coverage=read_coverage(app, trouble)), trouble)
+    whole = replace(found, frozen=_frozen(app, known, trouble), trouble=tuple(trouble))
+    # a cache that cannot be written is slower, not wrong
+    with suppress(OSError):
+        save(_file(app), whole)
+    return whole
+
+
+def evidence_of(known: Watched) -> Evidence:
+    """As the status table takes it."""
+    holds = {SourceId.parse(source): count for source, count in known.holds.items()}
+    return Evidence(known.coverage, by_key(known.proofs), holds)
+
+
+def forget(app: App) -> None:
+    """Throw the cache away: what it says is no longer so."""
+    with suppress(OSError):
+        _file(app).unlink(missing_ok=True)
+
+
+def _file(app: App) -> Path:
+    return app.settings.cache_dir / "watched.json"
+
+
+# --- change logs -----------------------------------------------------------------------------------------------------
+
+
+def read_coverage(app: App, trouble: list[str]) -> tuple[Coverage, ...]:
+    """Of every source that is captured as it changes, in their order."""
+    specs = [spec for spec in app.specs() if spec.id.kind in MODES and MODES[spec.id.kind].log]
+
+    def ask(spec: SourceSpec) -> tuple[Coverage, ...] | str:
+        try:
+            return app.coverage(spec)
+        except DrError as error:
+            return f"change log of {spec.id}: {error.message}"
+
+    with ThreadPoolExecutor(max(1, len(specs)), thread_name_prefix="coverage") as pool:
+        answers = list(pool.map(ask, specs))
+    trouble += [answer for answer in answers if isinstance(answer, str)]
+    return tuple(interval for answer in answers if not isinstance(answer, str) for interval in answer)
+
+
+# --- drills ----------------------------------------------------------------------------------------------------------
+
+
+def _with_drills(app: App, known: Watched, trouble: list[str]) -> Watched:
+    from dr.run.drill import list_drills
+
+    try:
+        fresh = sorted(set(list_drills(app.control)) - set(known.seen))
+    except DrError as error:
+        trouble.append(f"drills: {error.message}")
+        return known
+    reports = list(_reports(app, fresh, trouble))
+    marks = [mark for report in reports for mark in marks_of(report)]
+    lines = newest_first([*known.drills, *map(drill_line, reports)])[:LISTED]
+    seen = (*known.seen, *(report.id for report in reports))
+    return replace(known, proofs=with_marks(known.proofs, marks), drills=tuple(lines), seen=seen)
+
+
+def _reports(app: App, drills: Iterable[str], trouble: list[str]) -> Iterable[DrillReport]:
+    from dr.run.drill import load_report
+
+    def read(drill: str) -> DrillReport | str:
+        try:
+            return load_report(app.control, drill)
+        except DrError as error:
+            return f"drill {drill}: {error.message}"
+
+    with ThreadPoolExecutor(READERS, thread_name_prefix="drills") as pool:
+        answers = list(pool.map(read, drills))
+    trouble += [answer for answer in answers if isinstance(answer, str)]
+    return (answer for answer in answers if isinstance(answer, DrillReport))
+
+
+# --- what people decided -----------------------------------------------------------------------------------------------
+
+
+def _frozen(app: App, known: Watched, trouble: list[str]) -> FreezeRecord | None:
+    from dr.record.freeze import frozen
+
+    try:
+        return frozen(app.control)
+    except DrError as error:
+        trouble.append(f"freeze: {error.message}")
+        return known.frozen

@@ -73,14 +73,19 @@ def _row(line: Line, now: datetime, wide: bool) -> tuple[Cell, ...]:
         cell(row.component),
         cell(", ".join(line.domains)),
         *(more if wide else ()),
-        cell(words.instant(row.newest)),
+        cell(to_second(row.newest)),
         cell(words.span(row.age.total_seconds()) if row.age is not None else words.NOTHING),
-        cell(words.instant(row.proven)),
-        cell("continuous" if row.continuous else words.instant(row.next_due)),
+        cell(to_second(row.proven)),
+        cell("continuous" if row.continuous else to_second(row.next_due)),
         cell(reach(row, now)),
         cell(last_drill(row.proof)),
         cell(row.verdict, tone(row.verdict)),
     )
+
+
+def to_second(at: datetime | None) -> str:
+    """An instant without its fraction, which nobody reads in a table."""
+    return words.instant(at.replace(microsecond=0) if at else None)
 
 
 def reach(row: StatusRow, now: datetime) -> str:

@@ -115,7 +115,7 @@ def _scheduler(site: Site) -> Command:
 def _node(site: Site) -> Command:
     where = ("--kubeconfig", site.kubeconfig("admin"), "--name", NODE, "--dir", site.data("node"))
     images = Path(__file__).parent / "images.yaml"
-    return Command(module("node", *where, "--images", images))
+    return Command(module("node", *where, "--images", images, "--iam", site.directory))
 
 
 def _healthy(part: str, path: str = "/healthz") -> Callable[[Site], bool]:

@@ -16,6 +16,7 @@ from lab.iam import Iam
 from lab.parts import Site
 from lab.pki import create_ca
 from lab.state import IDENTITIES, PROJECT, VAULT_REGION, LabError
+from lab.workloads import Workloads
 
 SERVICES = ("storage", "tokens", "firestore", "pubsub", "apiserver")
 DATABASE_TOPICS = {"documents": "firestore-documents"}
@@ -29,6 +30,7 @@ def make_identities(site: Site) -> None:
         ca.issue(service)
     iam = Iam.create(site.directory, PROJECT, f"https://{site.address('tokens')}/token", IDENTITIES)
     apply_grants(iam)
+    Workloads.create(site.directory)
     (site.directory / "dr.yaml").write_text(yaml.safe_dump(settings(site), sort_keys=False))
 
 

@@ -12,6 +12,7 @@ import click
 
 from lab.node.agent import Agent, Registration, directory_for
 from lab.node.api import Api, Manifest
+from lab.node.identity import PodIdentities
 from lab.node.images import ROOT, ImageTable
 from lab.node.pod import Node
 
@@ -26,14 +27,26 @@ WORKLOAD_TAINT: Manifest = {"key": "workload", "value": "energent-ai", "effect":
 @click.option("--label", "labels", multiple=True, help="KEY=VALUE, repeatable.")
 @click.option("--taint", is_flag=True, help="Taint the node workload=energent-ai:NoSchedule.")
 @click.option("--backoff", default=10.0, show_default=True, help="First CrashLoopBackOff delay in seconds.")
+@click.option(
+    "--iam", type=click.Path(path_type=Path, exists=True), help="Directory with iam.json: pods get Google identities."
+)
 def main(
-    kubeconfig: Path, name: str, directory: Path, images: Path, labels: tuple[str, ...], taint: bool, backoff: float
+    kubeconfig: Path,
+    name: str,
+    directory: Path,
+    images: Path,
+    labels: tuple[str, ...],
+    taint: bool,
+    backoff: float,
+    iam: Path | None,
 ) -> None:
     """Register a node and run its pods as local processes; prints READY once registered."""
     directory = directory_for(directory)
     node = Node(Api.open(kubeconfig, connections=32), name, directory, ImageTable.load(images), backoff)
     pairs = dict(label.split("=", 1) for label in labels)
-    asyncio.run(_serve(Agent(node, Registration(name, pairs, (WORKLOAD_TAINT,) if taint else ()))))
+    registration = Registration(name, pairs, (WORKLOAD_TAINT,) if taint else ())
+    identities = PodIdentities.open(node.api, iam) if iam else None
+    asyncio.run(_serve(Agent(node, registration, identities)))
 
 
 async def _serve(agent: Agent) -> None:

@@ -7,11 +7,13 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.node.api import MERGE, STRATEGIC, Api, ApiError, Manifest, Unreachable
+from lab.node.identity import PodIdentities, refused
+from lab.node.metadata import Identity, MetadataServer
 from lab.node.pod import Node, PodRunner, sweep
 from lab.node.status import stamp
 
@@ -76,16 +78,23 @@ class Addresses:
 
 
 class Agent:
-    """Runs in one event loop; the watch runs in a thread and only hands events over."""
+    """Runs in one event loop; the watch runs in a thread and only hands events over.
 
-    def __init__(self, node: Node, registration: Registration) -> None:
-        self._node, self._registration = node, registration
+    With `identities` its pods have a metadata server, without them none.
+    """
+
+    def __init__(self, node: Node, registration: Registration, identities: PodIdentities | None = None) -> None:
+        self._registration, self._identities = registration, identities
+        self._metadata = MetadataServer(identities.project, self._who) if identities else None
+        self._node = replace(node, environment=self._metadata.environment) if self._metadata else node
         self._runners: dict[str, PodRunner] = {}
         self._addresses = Addresses(str(node.directory.resolve()))
         self._swept = False
 
     async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
         """Serves until `stop` is set; then its containers end with it and the pods stay for the next agent."""
+        if self._metadata:
+            await self._metadata.start()
         await self._register()
         loop = asyncio.get_running_loop()
         watching = threading.Thread(target=self._watch_or_stop, args=(loop, stop), daemon=True)
@@ -94,6 +103,13 @@ class Agent:
         ready()
         await stop.wait()
         heartbeat.cancel()
+
+    def _who(self, ip: str) -> Identity:
+        """Called in threads: the copy of the runners is made in one step."""
+        pods = [runner.pod for runner in list(self._runners.values()) if runner.ip == ip]
+        if not pods or self._identities is None:
+            raise refused(f"no pod of this node has the address {ip}")
+        return self._identities.of(pods[-1])
 
     async def _register(self) -> None:
         api, manifest = self._node.api, self._registration.manifest()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import traceback
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,8 @@ class Node:
     directory: Path
     images: ImageTable
     backoff: float
+    environment: Callable[[str], Mapping[str, str]] = lambda ip: {}
+    """What every container of the pod at an address gets besides: how it finds its metadata server."""
 
 
 class PodRunner:
@@ -107,6 +109,7 @@ class PodRunner:
         access, meta = self._node.api.access, self.pod["metadata"]
         base = {**self._node.images.env, "HOSTNAME": meta["name"], "HOME": "/tmp", "POD_IP": self.ip}
         base |= {"KUBERNETES_SERVICE_HOST": access.host, "KUBERNETES_SERVICE_PORT": str(access.port)}
+        base |= self._node.environment(self.ip)
         return container_env(spec, self.pod, self._address(), self._lookup, base)
 
     def _address(self) -> Manifest:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from dr.errors import NOT_FOUND, UNAVAILABLE, DrError
+from dr.vendors.kubernetes_discovery import served
 from dr.vendors.kubernetes_objects import ACCESS_REVIEWS, KubeObject, Resource, mapping, name_of, text
 from dr.vendors.kubernetes_transport import APPLY, JSON, MERGE, Gone, Transport, broken
+from dr.vendors.kubernetes_watching import Changes
 from dr.vendors.retry import with_retry
 
 _PAGE = 2000
@@ -153,6 +155,26 @@ class Kubernetes:
         finally:
             response.release_conn()
 
+    def changes(self, resource: Resource, version: str, seconds: int) -> Changes:
+        """Every change of all namespaces after `version`, bookmarks too; the server ends the call after `seconds`."""
+        asked = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
+        asked["allowWatchBookmarks"] = "true"
+        path, limit = resource.path(), seconds + 15
+        response = self._transport.send("GET", path, "watch", resource, query=asked, stream=True, timeout_s=limit)
+        return Changes(response, lambda stream: (_event(json.loads(line)) for line in _lines(stream)))
+
+    def version_now(self, resource: Resource) -> str:
+        """The resource version of a consistent read: every change made before the call is at or below it."""
+        return text(self._read("list", resource, "", query={"limit": "1"}), "metadata", "resourceVersion")
+
+    def served(self) -> Mapping[str, Resource]:
+        """All kinds of the API: `deployments.apps` -> where its preferred version lives."""
+        return served(
+            lambda path, accept: with_retry(
+                lambda: self._call("GET", path, "get", None, accept=accept), what=f"get {path}"
+            )
+        )
+
     # --- writes
 
     def create(self, resource: Resource, body: KubeObject, namespace: str = "") -> KubeObject:
@@ -165,11 +187,13 @@ class Kubernetes:
         path = resource.path(namespace, name)
         return self._call("PATCH", path, "patch", resource, body=body, content=MERGE, name=name)
 
-    def apply(self, resource: Resource, body: KubeObject, namespace: str = "", manager: str = "dr") -> KubeObject:
-        """Server-side apply: creates, or makes exactly the fields of `body` so; repeatable."""
+    def apply(
+        self, resource: Resource, body: KubeObject, namespace: str = "", manager: str = "dr", *, dry_run: bool = False
+    ) -> KubeObject:
+        """Server-side apply: creates, or makes exactly the fields of `body` so; repeatable. `dry_run`: all but storing it."""
         name = name_of(body)
         path = resource.path(namespace, name)
-        query = {"fieldManager": manager, "force": "true"}
+        query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         return self._call("PATCH", path, "patch", resource, body=body, content=APPLY, query=query, name=name)
 
     def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str = "") -> bool:
@@ -196,6 +220,11 @@ class Kubernetes:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         answer = self.create(ACCESS_REVIEWS, {**body, "spec": {"resourceAttributes": asked}})
         return mapping(answer, "status").get("allowed") is True
+
+    @property
+    def host(self) -> str:
+        """The API server's URL. Raises DrError CONFIGURATION."""
+        return self._transport.host
 
     def version(self) -> str:
         """`v1.35.0`."""

@@ -46,13 +46,18 @@ class Transport:
     def _configuration(self) -> Any:
         return _load(self._kubeconfig, self._context)
 
+    @property
+    def host(self) -> str:
+        """The API server's URL, as configured."""
+        return str(self._configuration.host)
+
     @cached_property
     def _pool(self) -> Any:
         preload("kubernetes.client")
         from kubernetes.client import ApiClient
 
         # the package's own pool: it alone knows all of its configuration's TLS and proxy settings
-        self._configuration.connection_pool_maxsize = 16
+        self._configuration.connection_pool_maxsize = 64
         return ApiClient(self._configuration).rest_client.pool_manager
 
     def send(

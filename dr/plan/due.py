@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from dr.model.ids import Slot, SourceId
 from dr.model.runs import RunRecord, RunState
@@ -12,6 +13,18 @@ from dr.model.timeline import floor_to, format_duration, format_instant
 
 BACKOFF_SHARE = 1 / 32
 """First pause after a failure, as a share of the cadence; doubles with each failure, up to half a cadence."""
+AHEAD_SHARE = 1 / 8
+"""What began later than this share of a cadence from now, by the journal, was written while some clock was wrong."""
+_LEASE_SHARE = 1 / 20
+_LEASES = (timedelta(seconds=5), timedelta(minutes=5))
+_PATIENCE = timedelta(minutes=1)
+_FIRST_PATIENCE = timedelta(hours=2)
+
+
+def claim_lease(rpo: timedelta) -> timedelta:
+    """How long a silent owner keeps a slot: short enough that a successor still keeps the RPO, 5 s to 5 min."""
+    shortest, longest = _LEASES
+    return min(longest, max(shortest, rpo * _LEASE_SHARE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +36,21 @@ class Schedule:
     rpo: timedelta
     duration: timedelta = timedelta(0)
     """Predicted, from start to commit."""
+    background: bool = False
+    """Rolls up what is durable already: runs when it delays no other, however late it is."""
+    measured: bool = True
+    """`duration` comes from captures, not from a guess."""
+
+    @property
+    def lease(self) -> timedelta:
+        """Of the claims of its slots."""
+        return claim_lease(self.rpo)
+
+    def patience(self, attempts: int) -> timedelta:
+        """A step without progress for so long is stuck: thrice the whole capture's prediction, doubled with each attempt
+        at the slot, so that what is only slower than ever gets through in the end."""
+        base = max(_PATIENCE, 3 * self.duration) if self.measured else max(_FIRST_PATIENCE, self.duration)
+        return base * 2 ** min(attempts, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,60 +76,148 @@ class SourceState:
     newest_as_of: datetime | None = None
 
 
+class Phase(StrEnum):
+    """Where a source stands. DONE: the current slot has its point. BUSY: somebody works on one of its slots. PAUSED: after
+    a failure."""
+
+    DUE = "due"
+    DONE = "done"
+    BUSY = "busy"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One source now: its current slot, and when there is something to do next (`now` when DUE)."""
+
+    schedule: Schedule
+    phase: Phase
+    slot: Slot
+    next: datetime
+    start_by: datetime | None
+    """Started later, its RPO breaks before it commits; None: there is no point yet, so the RPO is broken already."""
+
+
 @dataclass(frozen=True, slots=True)
 class DueSlot:
     """A slot to run now."""
 
     slot: Slot
     start_by: datetime | None
-    """Started later, its RPO breaks before it commits; None: there is no point yet, so the RPO is broken already."""
+    """As in `Standing`."""
     reasons: tuple[str, ...]
+    schedule: Schedule
+
+    def pressing(self, now: datetime) -> bool:
+        """Waiting longer breaks its own RPO."""
+        return not self.schedule.background and (self.start_by is None or self.start_by <= now)
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """What a scheduler decides from: what is due, most urgent first, and where every source stands."""
+
+    now: datetime
+    due: tuple[DueSlot, ...]
+    standings: tuple[Standing, ...]
 
 
 NOTHING = SourceState()
 
 
+def agenda(schedules: Sequence[Schedule], states: Mapping[SourceId, SourceState], now: datetime) -> Agenda:
+    """From the journal's facts: at most one due slot for each source; the one whose RPO breaks first stands first."""
+    standings = tuple(standing(schedule, states.get(schedule.source, NOTHING), now) for schedule in schedules)
+    due = (_due(found, states.get(found.slot.source, NOTHING)) for found in standings if found.phase is Phase.DUE)
+    return Agenda(now, tuple(sorted(due, key=_urgency)), standings)
+
+
 def due_slots(
     schedules: Sequence[Schedule], states: Mapping[SourceId, SourceState], now: datetime
 ) -> tuple[DueSlot, ...]:
-    """Slots to run now, at most one for each source; the one whose RPO breaks first stands first."""
-    found = (_due(schedule, states.get(schedule.source, NOTHING), now) for schedule in schedules)
-    return tuple(sorted((slot for slot in found if slot), key=_urgency))
+    """Slots to run now, most urgent first."""
+    return agenda(schedules, states, now).due
 
 
 def next_due(schedule: Schedule, state: SourceState, now: datetime) -> datetime:
     """When this source has something to do next; `now` if it has already."""
-    current = floor_to(now, schedule.cadence)
-    entry = _entry(state, current)
-    if _done(state, current):
-        return current + schedule.cadence
-    if busy := _busy_until(state, now):
-        return busy
-    return max(now, _retry_at(schedule, entry)) if entry else now
+    return standing(schedule, state, now).next
 
 
-def _urgency(due: DueSlot) -> tuple[bool, float, str]:
-    return (due.start_by is not None, due.start_by.timestamp() if due.start_by else 0.0, due.slot.id)
+def standing(
+    schedule: Schedule, state: SourceState, now: datetime, *, asked_every: timedelta | None = None
+) -> Standing:
+    """Where one source stands.
 
-
-def _due(schedule: Schedule, state: SourceState, now: datetime) -> DueSlot | None:
+    `asked_every`: for a one-shot started so often by somebody else's clock. It does not wait out the pause after a failure,
+    and when its next start would be too late for the RPO it takes the next slot early: its period may be another than the
+    cadence that today's durations give.
+    """
     # epoch multiples of the cadence: any two schedulers name the same slot without talking to each other
-    current = floor_to(now, schedule.cadence)
-    if _done(state, current) or _busy_until(state, now):
-        return None
+    current, start_by = floor_to(now, schedule.cadence), _start_by(schedule, state)
+
+    def at(phase: Phase, due: datetime, then: datetime) -> Standing:
+        return Standing(schedule, phase, Slot(schedule.source, due), then, start_by)
+
+    if _done(schedule, state, current, now):
+        after = current + schedule.cadence
+        late = asked_every is not None and start_by is not None and start_by < now + asked_every
+        if not late or schedule.background or _done(schedule, state, after, now):
+            return at(Phase.DONE, current, after)
+        current = after
+    if busy := _busy_until(state, now):
+        return at(Phase.BUSY, current, busy)
     entry = _entry(state, current)
-    if entry and _retry_at(schedule, entry) > now:
-        return None
-    return DueSlot(
-        Slot(schedule.source, current), _start_by(schedule, state), _reasons(schedule, state, entry, current)
-    )
+    again = _retry_at(schedule, entry, now) if entry and asked_every is None else now
+    return at(Phase.PAUSED, current, again) if again > now else at(Phase.DUE, current, now)
 
 
-def _done(state: SourceState, current: datetime) -> bool:
+def startable(agenda: Agenda, running: Collection[SourceId], workers: int) -> tuple[DueSlot, ...]:
+    """Which due slots get the free workers.
+
+    The last free worker is given only to a capture that will have ended when another source needs it, or whose own RPO
+    is about to break: so a long capture never makes a more urgent one wait, as far as there are workers.
+    """
+    busy, chosen = set(running), []
+    for due in agenda.due:
+        free = workers - len(busy)
+        if due.slot.source in busy or free <= 0:
+            continue
+        if free == 1 and not due.pressing(agenda.now) and _in_the_way(due, agenda, busy):
+            continue
+        chosen.append(due)
+        busy.add(due.slot.source)
+    return tuple(chosen)
+
+
+def _in_the_way(due: DueSlot, agenda: Agenda, busy: Collection[SourceId]) -> bool:
+    """Whether another source must start before this capture will have ended."""
+    ends = agenda.now + due.schedule.duration
+    others = (s for s in agenda.standings if s.slot.source not in busy and s.slot.source != due.slot.source)
+    return any(not s.schedule.background and ends > max(s.next, s.start_by or s.next) for s in others)
+
+
+def _urgency(due: DueSlot) -> tuple[bool, bool, float, str]:
+    late = due.start_by.timestamp() if due.start_by else 0.0
+    return (due.schedule.background, due.start_by is not None, late, due.slot.id)
+
+
+def _due(found: Standing, state: SourceState) -> DueSlot:
+    reasons = _reasons(found.schedule, state, _entry(state, found.slot.due), found.slot.due)
+    return DueSlot(found.slot, found.start_by, reasons, found.schedule)
+
+
+def _done(schedule: Schedule, state: SourceState, current: datetime, now: datetime) -> bool:
     """Also by a slot that was due before and captured after: when a cadence changes, its slots move, and what has just
-    been captured need not be captured again."""
+    been captured need not be captured again. What the journal has from the future says nothing of the present: a clock
+    that was ahead for a while must not silence the source until that time comes."""
+    latest = max(now, current) + schedule.cadence * AHEAD_SHARE
     committed = (entry for entry in state.slots if entry.state is RunState.COMMITTED)
-    return any(entry.due >= current or (entry.begun is not None and entry.begun >= current) for entry in committed)
+    return any(
+        (entry.due >= current or (entry.begun is not None and entry.begun >= current))
+        and (entry.begun or entry.due) <= latest
+        for entry in committed
+    )
 
 
 def _entry(state: SourceState, due: datetime) -> SlotHistory | None:
@@ -113,8 +229,9 @@ def _busy_until(state: SourceState, now: datetime) -> datetime | None:
     return max((e.claimed_until for e in state.slots if e.claimed_until and e.claimed_until > now), default=None)
 
 
-def _retry_at(schedule: Schedule, entry: SlotHistory) -> datetime:
-    if not entry.failures or entry.last_failure is None:
+def _retry_at(schedule: Schedule, entry: SlotHistory, now: datetime) -> datetime:
+    # a failure in the future: the clock went back, and nobody knows how long ago it was
+    if not entry.failures or entry.last_failure is None or entry.last_failure > now:
         return entry.due
     pause = schedule.cadence * BACKOFF_SHARE * float(2 ** min(entry.failures - 1, 16))
     return entry.last_failure + min(pause, schedule.cadence / 2)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from dr.errors import CONFLICT, FENCED, DrError
-from dr.model.runs import Claim, RunEnd, RunState, StepOutcome
+from dr.model.runs import Claim, RunEnd, RunState, Stamp, StepOutcome
 from dr.ports import Clock, ObjectStore
 from dr.record.codec import dump, encode
 from dr.record.layout import UnitLayout
@@ -35,12 +35,15 @@ class Hold:
         self.outcomes: dict[str, StepOutcome] = dict(past)
         self.interrupted = False
         """Set when a person interrupts: steps park at their next sign of progress, for they can be run again."""
+        self.advanced: Stamp = clock.stamp()
+        """When the work last moved: a step began, ended, or told other figures than before."""
         self._store = store
         self._clock = clock
         self._layout = layout
         self._lease = lease
         self._expires = claim.expires
         self._fenced = False
+        self._figures: dict[str, object] = {}
         self._lock = threading.Lock()
         self._renewing = threading.Lock()
 
@@ -51,6 +54,17 @@ class Hold:
     @property
     def lease(self) -> timedelta:
         return self._lease
+
+    def moved(self, step: str, figures: object) -> None:
+        """What a step tells of itself: other figures than before are movement."""
+        with self._lock:
+            if self._figures.get(step) != figures:
+                self._figures[step] = figures
+                self.advanced = self._clock.stamp()
+
+    def idle_s(self) -> float:
+        """Seconds since the work last moved."""
+        return self._clock.stamp().seconds_since(self.advanced)
 
     def journal(self, outcome: StepOutcome) -> None:
         """A step is done, durably. Raises DrError FENCED when the unit was lost."""

@@ -9,10 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from dr.errors import FENCED, DrError
+from dr.errors import FENCED, TIMED_OUT, DrError
 from dr.model.runs import Stamp, StepOutcome
+from dr.plan.predict import rounded
 from dr.ports import Clock, Json, Listener, Progress, Step
 from dr.record.hold import Hold
+
+
+SLICE_S = 1.0
+"""How soon a pause notices that it should end."""
 
 
 class Parked(Exception):
@@ -51,6 +56,8 @@ class Context:
     prefix: str
     step: str
     began: Stamp
+    patience: timedelta | None = None
+    hurry: Callable[[], bool] = never
 
     @property
     def attempt(self) -> int:
@@ -60,22 +67,36 @@ class Context:
         return self.hold.outcomes[self.prefix + step].data
 
     def progress(self, done: float, total: float | None, unit: str) -> None:
-        if self.hold.interrupted:
+        if self.hold.interrupted or self.hurry():
             raise Parked(f"interrupted in {self.step}")
         self.hold.require_unfenced()
+        self.hold.moved(self.prefix + self.step, (done, total, unit))
+        self._require_movement()
         self.hold.renew_if_due()
         elapsed = timedelta(seconds=self.clock.stamp().seconds_since(self.began))
         self.listener(Progress(self.hold.unit, self.prefix + self.step, "advanced", done, total, unit, elapsed))
 
+    def _require_movement(self) -> None:
+        """Raises DrError TIMED_OUT when nothing has moved for too long: the next attempt begins under new names."""
+        if self.patience is not None and self.hold.idle_s() > self.patience.total_seconds():
+            raise DrError(TIMED_OUT, f"{self.step} of {self.hold.unit} made no progress for {rounded(self.patience)}")
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`renew_every`: a helper thread renews the claim while a step blocks; None leaves it to `progress` alone."""
+    """`renew_every`: a helper thread renews the claim while a step blocks; None leaves it to `progress` alone.
+
+    `patience`: work that has not moved for so long is stuck. A step that tells its progress then fails; one that is silent is
+    no longer kept alive, so that its claim runs out and another run takes over. `hurry`: park inside steps too, wherever
+    they tell progress.
+    """
 
     clock: Clock
     listener: Listener = silent
     retry: Retry = field(default_factory=Retry)
     renew_every: timedelta | None = timedelta(seconds=20)
+    patience: timedelta | None = None
+    hurry: Callable[[], bool] = never
 
     def run(
         self,
@@ -99,15 +120,15 @@ class Engine:
                 raise Parked(f"stopped before {step.name}")
             if before is not None:
                 before(step)
-            self._journalled(hold, step, index, prefix)
+            self._journalled(hold, step, index, prefix, stop)
         return {step.name: hold.outcomes[prefix + step.name].data for step in steps}
 
-    def _journalled(self, hold: Hold, step: Step, index: int, prefix: str) -> None:
+    def _journalled(self, hold: Hold, step: Step, index: int, prefix: str, stop: Callable[[], bool]) -> None:
         began = self.clock.stamp()
-        context = Context(hold, self.clock, self.listener, prefix, step.name, began)
+        context = Context(hold, self.clock, self.listener, prefix, step.name, began, self.patience, self.hurry)
         self._tell(context, "started")
         try:
-            data = self._persist(step, context)
+            data = self._persist(step, context, stop)
             ended = self.clock.stamp()
             hold.journal(StepOutcome(prefix + step.name, index, hold.claim.epoch, began, ended, data))
         except BaseException:
@@ -115,18 +136,27 @@ class Engine:
             raise
         self._tell(context, "done")
 
-    def _persist(self, step: Step, context: Context) -> Json:
+    def _persist(self, step: Step, context: Context, stop: Callable[[], bool]) -> Json:
         """Temporary errors are tried again; each step asks first whether its effect is there (I4)."""
         failures = 0
         while True:
+            context.hold.moved(context.prefix + step.name, f"try {failures}")
             try:
                 return step.run(context)
             except DrError as error:
                 failures += 1
                 if not error.temporary or failures >= self.retry.attempts:
                     raise
-                self.clock.sleep(self.retry.pause(failures))
-                context.hold.require_unfenced()
+                self._pause(self.retry.pause(failures), context, stop)
+
+    def _pause(self, seconds: float, context: Context, stop: Callable[[], bool]) -> None:
+        """In slices, so that a stop need not wait for it."""
+        while seconds > 0:
+            if stop() or self.hurry() or context.hold.interrupted:
+                raise Parked(f"stopped while {context.step} waited to be tried again")
+            self.clock.sleep(min(seconds, SLICE_S))
+            seconds -= SLICE_S
+        context.hold.require_unfenced()
 
     def _tell(self, context: Context, state: str) -> None:
         elapsed = timedelta(seconds=self.clock.stamp().seconds_since(context.began))
@@ -140,7 +170,8 @@ class Engine:
             return
         done = threading.Event()
         every = self.renew_every.total_seconds()
-        thread = threading.Thread(target=_renew, args=(hold, done, every), name="renewer", daemon=True)
+        limit = self.patience.total_seconds() if self.patience else float("inf")
+        thread = threading.Thread(target=_renew, args=(hold, done, every, limit), name="renewer", daemon=True)
         thread.start()
         try:
             yield
@@ -149,10 +180,11 @@ class Engine:
             thread.join()
 
 
-def _renew(hold: Hold, done: threading.Event, every_s: float) -> None:
+def _renew(hold: Hold, done: threading.Event, every_s: float, limit_s: float) -> None:
     while not done.wait(every_s):
         try:
-            hold.renew_if_due()
+            if hold.idle_s() <= limit_s:
+                hold.renew_if_due()
         except DrError as error:
             # the hold remembers that it is fenced; anything else may pass, and the commit asks the journal again
             if error.kind is FENCED:

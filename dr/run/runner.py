@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -79,6 +79,8 @@ class CaptureRunner:
     inspectors: Mapping[str, Inspector]
     tool_version: str
     stop: Callable[[], bool] = field(default=never)
+    patience: Callable[[int], timedelta] | None = None
+    """After how long without movement an attempt is stuck, by how many epochs the slot has had."""
 
     def capture(self, source: Source, slot: Slot, vault: ObjectStore, terms: Terms) -> CaptureResult:
         """Never raises DrError: the result says what happened. Other exceptions are bugs; they end the run as failed first."""
@@ -101,12 +103,16 @@ class CaptureRunner:
         if facts.record.state is RunState.COMMITTED and (point := committed_point(vault, slot)):
             return Captured.ALREADY, point
         hold = self.journal.claim(slot.id, facts)
-        with self.engine.renewing(hold), ending(hold):
-            point = committed_point(vault, slot) or self._make(hold, source, slot, vault, terms)
+        runner = replace(self, engine=self._patient(len(facts.record.claims)))
+        with runner.engine.renewing(hold), ending(hold):
+            point = committed_point(vault, slot) or runner._make(hold, source, slot, vault, terms)
             self._seal(vault, point)
             captured = Captured.COMMITTED if point.manifest.epoch == hold.claim.epoch else Captured.ALREADY
             hold.end(RunState.COMMITTED, f"{captured} {point.summary.name}", point=point.summary.name)
         return captured, point
+
+    def _patient(self, epochs: int) -> Engine:
+        return replace(self.engine, patience=self.patience(epochs)) if self.patience else self.engine
 
     def _make(self, hold: Hold, source: Source, slot: Slot, vault: ObjectStore, terms: Terms) -> ReadPoint:
         recipe = source.capture(slot, vault, self.clock.now())

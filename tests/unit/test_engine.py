@@ -68,11 +68,11 @@ def test_journalled_steps_are_not_run_again() -> None:
 
 def test_temporary_errors_are_tried_again_with_growing_pauses() -> None:
     clock = FakeClock()
-    engine, journal, _ = made(clock, retry=Retry(attempts=4, first_s=1, longest_s=3))
+    engine, journal, _ = made(clock, retry=Retry(attempts=4, first_s=0.1, longest_s=0.3))
     recipe = Recipe({"a": [DrError(UNAVAILABLE, "busy")] * 3})
     engine.run(journal.claim(SLOT.id), recipe.steps("a"))
     assert len(recipe.ran) == 4
-    assert [0.5 * top <= pause <= top for pause, top in zip(clock.slept, (1, 2, 3), strict=True)] == [True] * 3
+    assert [0.5 * top <= pause <= top for pause, top in zip(clock.slept, (0.1, 0.2, 0.3), strict=True)] == [True] * 3
 
 
 def test_retries_end() -> None:

@@ -44,13 +44,19 @@ def lab() -> None:
 
 @lab.command()
 @directory_option
-@click.option("--only", type=click.Choice(["data"]), help="Leave out Kubernetes and Velero; needs no Go build.")
+@click.option("--only", type=click.Choice(["data", "cluster"]), help="data: no Kubernetes; cluster: an empty one.")
+@click.option(
+    "--beside", type=click.Path(path_type=Path, exists=True), help="With --only cluster: the lab whose cloud it is in."
+)
 @click.option("--skip", default="", help="Parts to leave out, separated by commas.")
 @click.option("--pitr-window", type=float, default=240, show_default=True, help="Firestore's history, in seconds.")
 @click.option("--snapshot-granularity", type=float, default=60, show_default=True, help="Its whole minute, in seconds.")
-def up(directory: Path, only: str | None, skip: str, pitr_window: float, snapshot_granularity: float) -> None:
+def up(
+    directory: Path, only: str | None, beside: Path | None, skip: str, pitr_window: float, snapshot_granularity: float
+) -> None:
     """Start a lab, or add to a data-only one what it lacks."""
     options = {"pitr-window": f"{pitr_window:g}", "snapshot-granularity": f"{snapshot_granularity:g}"}
+    options |= {"beside": str(beside.absolute())} if beside else {}
     wish = lifecycle.Wish(directory.absolute(), only or "full", tuple(filter(None, skip.split(","))), options)
     began = time.monotonic()
     started = lifecycle.up(wish, Awaited())

@@ -7,6 +7,7 @@ still whole; `acknowledged_at`, when the first of them was acknowledged; and its
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -203,3 +204,17 @@ def velero_down(directory: Path) -> None:
 def apiserver_down(directory: Path) -> None:
     """The Kubernetes API server is killed."""
     _kill(directory, "apiserver-down", "apiserver")
+
+
+LOST = ("node", "velero", "scheduler", "controller-manager", "apiserver", "etcd")
+
+
+@disaster.command("cluster-lost")
+@lab_option
+def cluster_lost(directory: Path) -> None:
+    """The cluster goes for good: every process of it is killed, and etcd's data are removed."""
+    lab, clock = Lab.load(directory), Clock()
+    for part in LOST:
+        clock.strike(partial(lab.ask, {"op": "kill", "part": part, "signal": "KILL"}))
+    shutil.rmtree(lab.directory / "data" / "etcd")
+    clock.report("cluster-lost", parts=list(LOST))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lab import build
 from lab.children import kill_all, remove_directory, tail
-from lab.parts import FULL, ROOT
+from lab.parts import DATA, FULL, ROOT
 from lab.state import MARKER, Lab, LabError, ask, connect, processes
 
 ID_FILE = "lab.id"
@@ -27,7 +27,7 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What lab is wanted: where (absolute), how much (`data` or `full`), without which parts, with which options."""
+    """What lab is wanted: where (absolute), how much (`data`, `full`, `cluster`), without which parts, with which options."""
 
     directory: Path
     scope: str = FULL
@@ -41,7 +41,7 @@ def silent(_event: Event) -> None:
 
 def up(wish: Wish, listener: Listener = silent) -> Lab:
     """A lab that runs and has at least `wish.scope`. LabError in one sentence when it can't be had."""
-    if wish.scope == FULL:
+    if wish.scope != DATA:
         _require_binaries(wish.skip)
     extend = {"op": "extend", "scope": wish.scope, "skip": ",".join(wish.skip)}
     request = extend if _supervised(wish.directory) else _begin(wish)

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from lab.state import MARKER, Lab
 
-DATA, FULL = "data", "full"
+DATA, FULL, CLUSTER = "data", "full", "cluster"
+"""`cluster`: a second, empty cluster beside a lab (`lab/parts_beside.py`)."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -152,10 +153,12 @@ def _tls(ca: Path | None, verify: bool) -> ssl.SSLContext:
 
 def nodes(scope: str, skip: Sequence[str] = ()) -> dict[str, Node]:
     """All nodes of a scope by name; who comes after a skipped one comes after what that one comes after."""
+    from lab.parts_beside import BESIDE_NODES
     from lab.parts_cluster import CLUSTER_NODES
     from lab.parts_data import DATA_NODES
 
-    wanted: tuple[Node, ...] = DATA_NODES if scope == DATA else (*DATA_NODES, *CLUSTER_NODES)
+    scopes: Mapping[str, tuple[Node, ...]] = {DATA: DATA_NODES, CLUSTER: BESIDE_NODES}
+    wanted = scopes.get(scope, (*DATA_NODES, *CLUSTER_NODES))
     return without({node.name: node for node in wanted}, skip)
 
 
@@ -176,7 +179,7 @@ def describe(site: Site, scope: str) -> Lab:
     from lab.setup import DATABASE_TOPICS
     from lab.state import DATABASE, PROJECT, REGION
 
-    full = scope == FULL
+    full, data = scope in (FULL, CLUSTER), scope != CLUSTER
     return Lab(
         directory=site.directory,
         id=site.id,
@@ -189,7 +192,7 @@ def describe(site: Site, scope: str) -> Lab:
         keys=site.keys,
         settings=site.directory / "dr.yaml",
         cache=site.cache,
-        endpoints={**data_endpoints(site), **(cluster_endpoints(site) if full else {})},
+        endpoints={**(data_endpoints(site) if data else {}), **(cluster_endpoints(site) if full else {})},
         kubeconfigs=cluster_kubeconfigs(site) if full else {},
         topics=dict(DATABASE_TOPICS),
     )

@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lab.supervisor", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--scope", choices=("data", "full"), default="full")
+    parser.add_argument("--scope", choices=("data", "full", "cluster"), default="full")
     parser.add_argument("--skip", default="", help="parts to leave out, separated by commas")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     arguments = parser.parse_args()

@@ -64,7 +64,7 @@ def test_the_backup_means_named_and_labelled_namespaces_but_no_contained_copy() 
     run = Run(here, namespaceSelector={"tenant": "true"}).until("request")
     asked = here.kube.get(BACKUPS, here.fake.requested[0], "velero")
     assert mapping(asked, "spec")["includedNamespaces"] == ["app", "tenant-1"]
-    assert run.context.outcome("select") == {"namespaces": ["app", "tenant-1"]}
+    assert run.context.outcomes["select"]["namespaces"] == ["app", "tenant-1"]
 
 
 def test_a_named_namespace_that_is_gone_fails_before_anything_is_requested() -> None:

@@ -32,6 +32,7 @@ from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant, parse_instant
 from dr.ports import Clock, Draft, Json, ObjectStore, SourceFacts, Step, StepContext
 from dr.vendors.kubernetes_objects import (
+    DEPLOYMENTS,
     NAMESPACES,
     KubeObject,
     annotations_of,
@@ -80,7 +81,19 @@ class VeleroSource:
     # --- steps
 
     def _select(self, context: StepContext) -> Json:
-        return {"namespaces": list(self.namespaces())}
+        return {"namespaces": list(self.namespaces()), "velero": self._velero()}
+
+    def _velero(self) -> Json:
+        """What a new cluster needs to get the same Velero, remembered by every point."""
+        velero = self.velero
+        location = mapping(velero.storage(), "spec")
+        pod = mapping(velero.kube.get(DEPLOYMENTS, "velero", velero.namespace), "spec", "template", "spec")
+        images = [text(one, "image") for one in sequence(pod, "containers")]
+        return {
+            "location": {key: location[key] for key in ("provider", "objectStorage", "config") if key in location},
+            "image": images[0] if images else "",
+            "plugins": [text(one, "image") for one in sequence(pod, "initContainers")],
+        }
 
     def namespaces(self) -> tuple[str, ...]:
         """By name, and by label. Contained copies of a drill carry the labels of what they copy, but are not meant."""
@@ -207,6 +220,7 @@ class VeleroSource:
                 "completed": text(followed, "completed"),
                 "volumes": list(sequence(copied, "volumes")),
                 "excluded_volumes": list(self.options.exclude_volumes),
+                "velero": dict(mapping(outcomes["select"], "velero")),
             },
         )
 

@@ -1,14 +1,22 @@
-"""`make docs`: writes what is generated into the README."""
+"""`make docs`: writes what is generated: the README's table, and `schedules/` for the table that ships with dr."""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
+from dr.app.core import open_app
+from dr.app.deploying import order_of
 from dr.report.readme_table import readme_table
-from dr.strategy import load_strategy
+from dr.schedules.pods import Cluster
+from dr.schedules.render import files
+from dr.settings import settings_template
+from dr.strategy import default_strategy_text, load_strategy
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+SCHEDULES = ROOT / "schedules"
 BLOCK = re.compile(r"(<!-- strategy-table:[^>]*-->\n).*?(<!-- /strategy-table -->)", re.S)
 
 
@@ -18,5 +26,17 @@ def rendered(text: str) -> str:
     return BLOCK.sub(lambda match: f"{match[1]}{table}{match[2]}", text)
 
 
+def schedules() -> dict[str, str]:
+    """The files of `schedules/` that are rendered, from what `dr init` writes."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name, text in (("dr.yaml", settings_template()), ("strategy.yaml", default_strategy_text())):
+            (Path(directory) / name).write_text(text, encoding="utf-8")
+        app = open_app(f"{directory}/dr.yaml", None, "capture", environ={})
+        return files(order_of(app, Cluster(), default_strategy_text(), measured=False))
+
+
 if __name__ == "__main__":
+    for name, text in schedules().items():
+        (SCHEDULES / name).parent.mkdir(parents=True, exist_ok=True)
+        (SCHEDULES / name).write_text(text, encoding="utf-8")
     README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,13 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dr.errors import USAGE, DrError
-from dr.model.timeline import parse_instant
+from dr.model.timeline import parse_duration, parse_instant
 
 if TYPE_CHECKING:
     from dr.app.core import App, Role
@@ -79,6 +79,14 @@ def instant_of(text: str | None, option: str) -> datetime | None:
         return None
     try:
         return parse_instant(text)
+    except ValueError as error:
+        raise DrError(USAGE, f"{option}: {error}") from None
+
+
+def span_of(text: str, option: str) -> timedelta:
+    """Raises DrError USAGE naming the option."""
+    try:
+        return parse_duration(text)
     except ValueError as error:
         raise DrError(USAGE, f"{option}: {error}") from None
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runbook": ("dr.cli.runbook", "List, show and step through the runbooks."),
     "velero": ("dr.cli.velero", "Set Velero up in a cluster that has none."),
     "completion": ("dr.cli.completion", "Print the completion script of a shell."),
+    "schedules": ("dr.cli.schedules", "Render what runs dr in a cluster: CronJobs, service, identities."),
 }
 
 

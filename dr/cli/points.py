@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dr.cli.common import component_option, components_of, emit, emit_document, next_command, output_option, the_app
+from dr.cli.common import (
+    component_option,
+    components_of,
+    emit,
+    emit_document,
+    next_command,
+    output_option,
+    span_of,
+    the_app,
+)
 
 if TYPE_CHECKING:
     from dr.app.core import App
@@ -72,9 +81,12 @@ def show_command(ctx: click.Context, name: str, form: str) -> None:
 @command.command("verify")
 @click.argument("names", nargs=-1)
 @component_option
+@click.option("--since", metavar="SPAN", help="Only points committed within this time: 8d, 36h.")
 @output_option()
 @click.pass_context
-def verify_command(ctx: click.Context, names: tuple[str, ...], components: tuple[str, ...], form: str) -> None:
+def verify_command(
+    ctx: click.Context, names: tuple[str, ...], components: tuple[str, ...], since: str | None, form: str
+) -> None:
     """Read points back, every byte and item, and compare with their manifests (default: all points).
 
     Exit 7 when a point is not what it promises; each damaged artefact is named.
@@ -84,7 +96,9 @@ def verify_command(ctx: click.Context, names: tuple[str, ...], components: tuple
     from dr.report.screen import show
 
     app = the_app(ctx, "restore")
+    oldest = app.clock.now() - span_of(since, "--since") if since else None
     chosen = [one_point(app, name) for name in names] if names else list(fresh_points(app, components_of(components)))
+    chosen = [point for point in chosen if oldest is None or point.committed >= oldest]
     results = verify_points(app, chosen)
     items = list(map(verification_item, results))
     emit(form, "Verification", items, name="name", table=lambda wide: show(verifications_sheet(results, wide=wide)))

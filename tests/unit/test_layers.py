@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "dr").rglob("*.py"))
-MIDDLE = {"changelog", "serve", "run", "components", "stores", "record", "report", "vendors"}
+MIDDLE = {"schedules", "changelog", "serve", "run", "components", "stores", "record", "report", "vendors"}
 ALLOWED: dict[str, set[str]] = {
     "model": {"model"},
     "plan": {"plan", "model", "ports", "errors"},
@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"report", "plan", "model", "ports", "errors"},
     "changelog": {"changelog", "record", "plan", "model", "ports", "errors"},
     "components": {"components", "changelog", "settings", "vendors", "plan", "model", "ports", "errors"},
+    "schedules": {"schedules", "plan", "model", "ports", "errors"},
     "serve": {"serve", "report", "plan", "model", "ports", "errors"},
     "run": {"run", "record", "plan", "model", "ports", "errors"},
     "app": MIDDLE | {"plan", "model", "ports", "errors", "settings", "strategy", "scenarios", "app"},

@@ -32,6 +32,11 @@ class ErrorKind:
     def runbook(self) -> str:
         return f"runbooks/errors.md#{self.code}"
 
+    @property
+    def page(self) -> str:
+        """As `dr runbook show` takes it."""
+        return f"errors#{self.code}"
+
 
 USAGE = ErrorKind("usage", Exit.USAGE)
 CONFIGURATION = ErrorKind("configuration", Exit.USAGE)

@@ -66,7 +66,7 @@ def explain(error: DrError) -> None:
     click.echo(f"dr: {error.message}", err=True)
     if error.hint:
         click.echo(f"    {error.hint}", err=True)
-    click.echo(f"    error {error.kind.code}; see {error.kind.runbook}", err=True)
+    click.echo(f"    error {error.kind.code}; what to do: dr runbook show {error.kind.page}", err=True)
 
 
 def run(args: list[str] | None = None) -> None:

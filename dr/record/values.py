@@ -28,6 +28,7 @@ from dr.model.retention import (
     StoredObject,
     Tombstone,
 )
+from dr.model.runbooks import Doing, RunbookRun, RunbookStep
 from dr.model.runs import Claim, RunEnd, RunState, Stamp, StepOutcome
 from dr.model.strategy import FailureDomain
 from dr.model.used import Used
@@ -181,6 +182,30 @@ drill_report = record(
     environment=details,
 )
 
+runbook_step = record(
+    RunbookStep,
+    index=integer,
+    title=text,
+    doing=enumeration(Doing),
+    command=text,
+    expected=many(integer),
+    code=optional(integer),
+    asked=boolean,
+    started=instant,
+    ended=instant,
+)
+runbook_run = record(
+    RunbookRun,
+    id=text,
+    runbook=text,
+    sha256=text,
+    tool_version=text,
+    by=text,
+    started=instant,
+    ended=instant,
+    variables=by_name(text),
+    steps=many(runbook_step),
+)
 used = record(Used, at=instant, strategy=text, settings=text, tool_version=text)
 
 freeze_record = record(FreezeRecord, number=integer, on=boolean, at=instant, by=text, reason=text)
@@ -237,5 +262,6 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     PruneEnded: ("prune-ended", prune_ended),
     PruneRecord: ("prune", prune_record),
     Used: ("used", used),
+    RunbookRun: ("runbook-run", runbook_run),
 }
 """What is stored as a value of its own: the name of its kind and its shape."""

@@ -23,7 +23,7 @@ def shown_commands() -> list[tuple[str, str]]:
         text = page.read_text()
         lines = [
             line.removeprefix("$ ")
-            for block in re.findall(r"```(?:sh|console)?\n(.*?)```", text, re.S)
+            for block in re.findall(r"^```(?:sh|console)?(?: [^\n`]*)?\n(.*?)^```", text, re.S | re.M)
             for line in block.splitlines()
         ]
         commands = [line for line in lines if line.startswith("dr ")] + INLINE.findall(text)

@@ -1,0 +1,1 @@
+"""Runbooks as pages that can be read, listed, and stepped through."""

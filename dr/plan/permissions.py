@@ -42,6 +42,32 @@ class Rule:
         return {"apiGroups": groups, "resources": self.resources.split(), "verbs": self.verbs.split()}
 
 
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one resource: what can be asked of the API server."""
+
+    verb: str
+    group: str
+    plural: str
+    scope: Scope = Scope.CLUSTER
+
+    def __str__(self) -> str:
+        """`create backups.velero.io`."""
+        return f"{self.verb} {self.plural}{'.' if self.group else ''}{self.group}"
+
+
+def rights_of(rules: Iterable[Rule]) -> tuple[Right, ...]:
+    """Every right that the rules give, each once."""
+    found = [
+        Right(verb, "" if group == "-" else group, plural, rule.scope)
+        for rule in rules
+        for group in rule.groups.split()
+        for plural in rule.resources.split()
+        for verb in rule.verbs.split()
+    ]
+    return tuple(dict.fromkeys(found))
+
+
 SEE = "get list watch"
 CHANGE = "get list watch create update patch delete deletecollection"
 LEASE = Rule("coordination.k8s.io", "leases", "get create update patch", Scope.OWN)
@@ -79,17 +105,18 @@ _RESTORE = (
 )
 
 
+def source_rules(spec: SourceSpec) -> tuple[Rule, ...]:
+    """What the capture of one source needs of the cluster."""
+    return (*_CAPTURE.get(spec.id.kind, ()), *_configuration(spec))
+
+
 def kubernetes_rules(identity: str, sources: Iterable[SourceSpec]) -> tuple[Rule, ...]:
     """What an identity needs to serve these sources; prune never talks to a cluster."""
     if identity == RESTORE:
         return _RESTORE
     if identity != CAPTURE:
         return ()
-    specs = tuple(sources)
-    kinds = dict.fromkeys(spec.id.kind for spec in specs)
-    rules = [rule for kind in kinds for rule in _CAPTURE.get(kind, ())]
-    rules += [rule for spec in specs for rule in _configuration(spec)]
-    return tuple(dict.fromkeys((LEASE, *rules)))
+    return tuple(dict.fromkeys((LEASE, *(rule for spec in sources for rule in source_rules(spec)))))
 
 
 def config_resources(spec: SourceSpec) -> tuple[str, ...]:
@@ -163,16 +190,23 @@ MAKE_DATABASES = (
     "datastore.backups.restoreDatabase",
 )
 CONSUME = ("pubsub.subscriptions.get", "pubsub.subscriptions.consume")
+READ_KEY, SEAL, UNSEAL = (
+    "cloudkms.cryptoKeys.get",
+    "cloudkms.cryptoKeyVersions.useToEncrypt",
+    "cloudkms.cryptoKeyVersions.useToDecrypt",
+)
 GRANTS = (
     Grant(CAPTURE, Where.VAULT, (*WRITE, *LOCK)),
     Grant(CAPTURE, Where.CONTROL, (*WRITE, *LOCK)),
     Grant(CAPTURE, Where.VELERO, READ),
     Grant(CAPTURE, Where.DATABASE, (*READ_DATABASE, "datastore.databases.export")),
     Grant(CAPTURE, Where.SUBSCRIPTION, CONSUME),
+    Grant(CAPTURE, Where.KEY, (READ_KEY, SEAL)),  # it cannot open what it sealed
     Grant(RESTORE, Where.VAULT, READ),
     Grant(RESTORE, Where.CONTROL, (*WRITE, *LOCK)),
     Grant(RESTORE, Where.VELERO, (*WRITE, "storage.objects.delete")),  # its own copies, torn down after a drill
     Grant(RESTORE, Where.DATABASE, (*READ_DATABASE, *MAKE_DATABASES)),
+    Grant(RESTORE, Where.KEY, (READ_KEY, UNSEAL)),
     Grant(PRUNE, Where.VAULT, (*READ, "storage.objects.delete")),
     Grant(PRUNE, Where.CONTROL, WRITE),
 )

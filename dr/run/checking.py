@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 
 from dr.errors import DrError
 from dr.model.points import Check
+from dr.plan.permissions import CAPTURE, FORBIDDEN, Where, permissions
 from dr.ports import ObjectStore, Source
 from dr.record.layout import check_format
 
 SKEW = timedelta(minutes=5)
 """Locks and schedules are promises about time: beyond this difference of clocks they are none."""
-WRITES = ("storage.objects.create", "storage.objects.get", "storage.objects.list")
-FORBIDDEN = ("storage.objects.delete",)
 
 
 def check_everything(
@@ -41,20 +40,21 @@ def _looked_at(role: str, store: ObjectStore, now: Callable[[], datetime]) -> li
 def _store(role: str, store: ObjectStore, now: Callable[[], datetime]) -> Iterator[Check]:
     where = f"{role} {store.url}"
     try:
-        yield from _permissions(where, store)
+        yield from _permissions(where, role, store)
         yield _clock(where, store, now)
         yield _format(where, role, store)
     except DrError as error:
         yield Check(where, False, error.message)
 
 
-def _permissions(where: str, store: ObjectStore) -> Iterator[Check]:
-    missing = store.missing_permissions(WRITES)
+def _permissions(where: str, role: str, store: ObjectStore) -> Iterator[Check]:
+    wanted = permissions(CAPTURE, Where.CONTROL if role == "control" else Where.VAULT)
+    missing = store.missing_permissions(wanted)
     yield Check(
-        f"{where}: permissions", not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(WRITES)
+        f"{where}: permissions", not missing, f"missing: {', '.join(missing)}" if missing else f"{len(wanted)} held"
     )
     if store.url.startswith("gs://"):
-        safe = set(store.missing_permissions(FORBIDDEN)) == set(FORBIDDEN)
+        safe = set(store.missing_permissions(FORBIDDEN[CAPTURE])) == set(FORBIDDEN[CAPTURE])
         words = (
             "this identity cannot delete"
             if safe

@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from dr.components.cluster.access import ClusterOptions, Velero
-from dr.components.cluster.layout import BACKUPS, LOCATIONS
+from dr.components.cluster.layout import BACKUPS
 from dr.errors import DrError
 from dr.model.points import Check
+from dr.model.strategy import SourceSpec
+from dr.plan.permissions import CAPTURE, Right, Scope, Where, permissions, rights_of, source_rules
 from dr.vendors.kubernetes_objects import DEPLOYMENTS, NAMESPACES, Resource, mapping, sequence, text
 
-_NEEDED: tuple[tuple[str, Resource], ...] = (
-    ("get", NAMESPACES),
-    ("list", NAMESPACES),
-    ("create", BACKUPS),
-    ("get", BACKUPS),
-    ("list", BACKUPS),
-    ("watch", BACKUPS),
-    ("get", LOCATIONS),
-)
 
-
-def check_all(velero: Velero, options: ClusterOptions) -> tuple[Check, ...]:
+def check_all(spec: SourceSpec, velero: Velero, options: ClusterOptions) -> tuple[Check, ...]:
     """One entry for each thing looked at; what cannot be asked is a failed check with the reason."""
     looks: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
         ("kubernetes", lambda: (True, f"the API server answers: {velero.kube.version()}")),
         ("velero", lambda: _served(velero)),
         ("velero server", lambda: _server(velero)),
         (f"storage location {velero.location}", lambda: _location(velero)),
-        ("rbac", lambda: _rbac(velero)),
+        ("rbac", lambda: _rbac(spec, velero)),
         ("velero bucket", lambda: _bucket(velero)),
         ("namespaces", lambda: _namespaces(velero, options)),
     )
@@ -66,18 +58,20 @@ def _location(velero: Velero) -> tuple[bool, str]:
     )
 
 
-def _rbac(velero: Velero) -> tuple[bool, str]:
-    missing = [
-        f"{verb} {resource}"
-        for verb, resource in _NEEDED
-        if not velero.kube.allowed(verb, resource, velero.namespace if resource.namespaced else "")
-    ]
-    return not missing, f"not allowed: {', '.join(missing)}" if missing else f"{len(_NEEDED)} permissions held"
+def _rbac(spec: SourceSpec, velero: Velero) -> tuple[bool, str]:
+    needed = rights_of(source_rules(spec))
+    missing = [str(right) for right in needed if not velero.kube.allowed(right.verb, *_asked(right, velero.namespace))]
+    return not missing, f"not allowed: {', '.join(missing)}" if missing else f"{len(needed)} permissions held"
+
+
+def _asked(right: Right, velero: str) -> tuple[Resource, str]:
+    namespace = velero if right.scope is Scope.VELERO else ""
+    return Resource(right.group, "v1", right.plural, namespaced=bool(namespace)), namespace
 
 
 def _bucket(velero: Velero) -> tuple[bool, str]:
     bucket, _ = velero.bucket()
-    missing = bucket.missing_permissions(("storage.objects.get", "storage.objects.list"))
+    missing = bucket.missing_permissions(permissions(CAPTURE, Where.VELERO))
     return not missing, f"{bucket.url}: " + (f"lacks {', '.join(missing)}" if missing else "readable")
 
 

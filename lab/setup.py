@@ -13,12 +13,13 @@ import yaml
 
 from lab.grants import APPDATA_VAULT, BUCKETS, CLUSTER_VAULT, CONTROL_BUCKET, BucketSpec, apply_grants
 from lab.iam import Iam
+from lab.kms.names import CONFIG_KEYS
 from lab.parts import Site
 from lab.pki import create_ca
 from lab.state import IDENTITIES, PROJECT, VAULT_REGION, LabError
 from lab.workloads import Workloads
 
-SERVICES = ("storage", "tokens", "firestore", "pubsub", "apiserver")
+SERVICES = ("storage", "tokens", "firestore", "pubsub", "kms", "apiserver")
 DATABASE_TOPICS = {"documents": "firestore-documents"}
 SOFT_DELETE_S = 7 * 86_400
 
@@ -49,7 +50,13 @@ def settings(site: Site) -> Mapping[str, object]:
         },
         "credentials": {name: f"keys/{name}.json" for name in ("capture", "restore")},
         "kubernetes": {name: f"kubeconfigs/{name}" for name in ("capture", "restore")},
-        "endpoints": {"storage": storage, "firestore": firestore},
+        "endpoints": {
+            "storage": storage,
+            "firestore": firestore,
+            "kms": site.address("kms"),
+            "resourcemanager": f"https://{site.address('tokens')}",
+        },
+        "keys": dict(zip(("primary", "secondary"), (f"gcp-kms://{key}" for key in CONFIG_KEYS), strict=True)),
         "caFile": "pki/ca.pem",
         "velero": {"namespace": "velero", "storageLocation": "gcp"},
         "cacheDir": "cache",

@@ -1,4 +1,5 @@
-"""`python -m lab.tokens`: the lab's OAuth token server, `POST /token` with a JWT bearer grant over https."""
+"""`python -m lab.tokens`: what the lab has of Google's identity services, over https: the OAuth token server (`POST /token` with
+a JWT bearer grant), and of Resource Manager the question which permissions the caller has on a project."""
 
 import argparse
 import asyncio
@@ -28,6 +29,19 @@ def exchange(iam: Iam, form: Mapping[str, str], lifetime_s: int) -> tuple[int, d
     return 200, {"access_token": iam.token(name, lifetime_s), "expires_in": lifetime_s, "token_type": "Bearer"}
 
 
+def held(iam: Iam, authorization: str | None, project: str, wanted: object) -> tuple[int, dict[str, object]]:
+    """HTTP status and body of projects.testIamPermissions; like Google's, it omits an empty list."""
+    try:
+        name = iam.identify(authorization)
+    except Unauthenticated as error:
+        return 401, {"error": {"code": 401, "message": str(error), "status": "UNAUTHENTICATED"}}
+    if not isinstance(wanted, list) or project != iam.project:
+        message = f"The caller does not have permission, or project {project} does not exist"
+        return 403, {"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}}
+    found = [str(one) for one in wanted if iam.allowed(name, str(one), f"projects/{project}")]
+    return 200, {"permissions": found} if found else {}
+
+
 def application(iam: Iam, lifetime_s: int) -> Starlette:
     """The ASGI application."""
 
@@ -36,7 +50,17 @@ def application(iam: Iam, lifetime_s: int) -> Starlette:
         status, body = exchange(iam, form, lifetime_s)
         return JSONResponse(body, status)
 
-    return Starlette(routes=[Route("/token", token, methods=["POST"])])
+    async def permissions(request: Request) -> JSONResponse:
+        asked = await request.json()
+        project = request.path_params["project"]
+        status, body = held(iam, request.headers.get("authorization"), project, asked.get("permissions"))
+        return JSONResponse(body, status)
+
+    routes = [
+        Route("/token", token, methods=["POST"]),
+        Route("/v3/projects/{project}:testIamPermissions", permissions, methods=["POST"]),
+    ]
+    return Starlette(routes=routes)
 
 
 def main() -> None:

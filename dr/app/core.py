@@ -68,6 +68,7 @@ class App:
             pubsub_endpoint=self.settings.endpoints.pubsub,
             kms_endpoint=self.settings.endpoints.kms,
             logging_endpoint=self.settings.endpoints.logging,
+            resourcemanager_endpoint=self.settings.endpoints.resourcemanager,
             ca_file=self.settings.ca_file,
         )
 

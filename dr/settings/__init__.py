@@ -59,6 +59,7 @@ class Endpoints:
     pubsub: str = ""
     kms: str = ""
     logging: str = ""
+    resourcemanager: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ KEYS: Mapping[str, Key] = {
     "endpoints.pubsub": Key(_ADDRESS, "pubsub.googleapis.com:443"),
     "endpoints.kms": Key(_ADDRESS, "cloudkms.googleapis.com:443"),
     "endpoints.logging": Key(_ADDRESS, "logging.googleapis.com:443"),
+    "endpoints.resourcemanager": Key(_HTTP, "https://cloudresourcemanager.googleapis.com"),
     "caFile": Key(_ANY, "pki/ca.pem"),
     "keys.primary": Key(
         _KEY, "gcp-kms://projects/p/locations/us-central1/keyRings/r/cryptoKeys/k or file:///etc/dr/key"

@@ -5,7 +5,7 @@ Reads are retried; what starts something is not: after an ambiguous failure the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from dr.errors import DrError
 from dr.vendors.firestore_operations import Database, Operation, read_database, read_operation
 from dr.vendors.google import translate
 from dr.vendors.loading import preload
+from dr.vendors.projects import missing_on_project
 from dr.vendors.retry import with_retry
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Firestore:
     """One identity's way to Firestore. Errors: DrError of the catalogue, naming the database."""
 
     access: GoogleAccess
+
+    def missing_permissions(self, project: str, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Those of `wanted` (`datastore.databases.export`...) that this identity lacks on the project."""
+        return missing_on_project(self.access, project, wanted)
 
     # --- databases
 

@@ -57,7 +57,7 @@ class GoogleAccess:
     """How to reach Google; built once, shared by all adapters.
 
     `credentials_file`: a service account's key, None means Application Default Credentials. Endpoints are empty for
-    Google's own (`storage_endpoint` is a URL, the others are `host:port`). `ca_file`: PEM roots trusted
+    Google's own (`storage_endpoint` and `resourcemanager_endpoint` are URLs, the others are `host:port`). `ca_file`: PEM roots trusted
     instead of the public ones, for the token server too.
     """
 
@@ -67,6 +67,7 @@ class GoogleAccess:
     pubsub_endpoint: str = ""
     kms_endpoint: str = ""
     logging_endpoint: str = ""
+    resourcemanager_endpoint: str = ""
     ca_file: Path | None = None
     project: str = ""
 

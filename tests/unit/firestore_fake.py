@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,6 +47,8 @@ class FakeFirestore:
     held: dict[str, _Held] = field(default_factory=dict)
     running: dict[str, Operation] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
+    withheld: set[str] = field(default_factory=set)
+    """Permissions that the caller lacks."""
     lose_answers: int = 0
     end_with: str = ""
     """Error that operations end with."""
@@ -63,6 +65,9 @@ class FakeFirestore:
         held = self.held[name]
         now = {**held.at(self.clock.now())} | {f"c/{path}": value for path, value in documents.items()}
         held.history.append((self.clock.now(), now))
+
+    def missing_permissions(self, project: str, wanted: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in wanted if name in self.withheld)
 
     def database(self, project: str, database: str) -> Database | None:
         return self.held[database].database if database in self.held else None

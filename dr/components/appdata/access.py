@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -21,6 +21,8 @@ _GRANULARITY, _DEADLINE = timedelta(minutes=1), timedelta(hours=12)
 
 class FirestoreApi(Protocol):
     """As `vendors.firestore.Firestore`, which says what each means."""
+
+    def missing_permissions(self, project: str, wanted: Sequence[str]) -> tuple[str, ...]: ...
 
     def database(self, project: str, database: str) -> Database | None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from dr.model.points import Artefact, Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import floor_to, format_duration, format_instant, parse_instant
 from dr.plan.cost import export_cost
+from dr.plan.permissions import CAPTURE, Where, permissions
 from dr.plan.prices import Prices
 from dr.ports import Clock, Draft, Json, ObjectInfo, ObjectStore, SourceFacts, Step, StepContext
 from dr.vendors.firestore_operations import Database, Operation
@@ -83,25 +84,35 @@ class FirestoreSource:
         )
 
     def check(self) -> tuple[Check, ...]:
+        granted = self._permissions()
         try:
             database = living(self.api, self.options)
         except DrError as error:
-            return (Check(f"database {self.options.database}", False, error.message),)
+            return (granted, Check(f"database {self.options.database}", False, error.message))
         wanted = self.options.location
         return (
+            granted,
             Check("point-in-time recovery", database.history, "on" if database.history else "off: there is no history"),
             Check("delete protection", database.protected, "on" if database.protected else "off: one call deletes all"),
             Check("location", wanted in ("", database.location), f"{database.location}, declared {wanted or 'none'}"),
-            self._may("read documents", lambda: self.api.count(self.options.project, self.options.database)),
-            self._may("list operations", lambda: self.api.operations(self.options.project, self.options.database)),
+            self._readable(),
         )
 
-    def _may(self, what: str, call: Callable[[], object]) -> Check:
+    def _permissions(self) -> Check:
+        """All that a capture needs, the export too, which nothing else could tell before it is made."""
+        needed, name = permissions(CAPTURE, Where.DATABASE), f"permissions on project {self.options.project}"
         try:
-            call()
+            missing = self.api.missing_permissions(self.options.project, needed)
         except DrError as error:
-            return Check(what, False, error.message)
-        return Check(what, True, "allowed")
+            return Check(name, False, error.message)
+        return Check(name, not missing, f"missing: {', '.join(missing)}" if missing else f"{len(needed)} held")
+
+    def _readable(self) -> Check:
+        try:
+            count = self.api.count(self.options.project, self.options.database)
+        except DrError as error:
+            return Check("read documents", False, error.message)
+        return Check("read documents", True, f"{count} documents")
 
     # --- capturing
 

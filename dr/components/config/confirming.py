@@ -1,0 +1,48 @@
+"""An empty list is a suspicion, not a fact: what it takes to believe that a namespace's objects of a kind are gone.
+
+A second consistent list (no resource version asked for, so the store itself answers) at another resource version that
+agrees, from an API server that still shows `kube-system`; and each namespace looked at by name, there or truly gone. Until
+then nothing is deleted in the log and its watermark stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dr.components.config.access import ConfigApi
+from dr.components.config.tracking import Tracker, doubted
+from dr.errors import UNAVAILABLE, DrError
+from dr.ports import Clock
+from dr.vendors.kubernetes import Listing
+from dr.vendors.kubernetes_objects import NAMESPACES, Resource
+
+_TRIES, _PAUSE_S = 8, 0.5
+
+
+def believed(api: ConfigApi, tracker: Tracker, first: Listing, clock: Clock) -> Listing:
+    """The listing to go by. Raises DrError UNAVAILABLE (temporary) when an emptiness cannot be confirmed."""
+    doubts = doubted(tracker.known, tracker.missing(first.items))
+    if not doubts:
+        return first
+    second = _later(api, tracker.resource, first.version, clock)
+    still = doubted(tracker.known, tracker.missing(second.items))
+    _require_evidence(api, tracker.resource, still)
+    return second
+
+
+def _later(api: ConfigApi, resource: Resource, version: str, clock: Clock) -> Listing:
+    for _ in range(_TRIES):
+        clock.sleep(_PAUSE_S)
+        second = api.list(resource)
+        if second.version != version:
+            return second
+    raise DrError(UNAVAILABLE, f"the list of {resource} is empty, and no second version of it confirms that yet")
+
+
+def _require_evidence(api: ConfigApi, resource: Resource, namespaces: Sequence[str]) -> None:
+    """Each namespace is there, or is not while the server shows what every cluster has."""
+    unseen = [name for name in namespaces if not name or api.get(NAMESPACES, name) is None]
+    if unseen and api.get(NAMESPACES, "kube-system") is None:
+        raise DrError(
+            UNAVAILABLE, f"the list of {resource} is empty, from an API server that does not even show kube-system"
+        )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from dataclasses import replace
 
 from dr.changelog.entries import damaged
-from dr.changelog.units import CHANGES, Unit, unit_of
+from dr.changelog.units import CHANGES, Unit, of_details, unit_of
 from dr.model.ids import SourceId
 from dr.model.points import PointManifest
-from dr.model.timeline import parse_instant
 from dr.ports import ObjectInfo, ObjectStore
 from dr.record.catalogue import find_point
 from dr.record.layout import POINTS, point_slot
@@ -54,24 +53,8 @@ def from_manifest(vault: ObjectStore, manifest: PointManifest) -> Unit | None:
     change = next((one for one in manifest.artefacts if one.name.endswith(f"/{CHANGES}")), None)
     if change is None:
         return None
-    told = manifest.details
+    stored = ObjectInfo(change.name, change.size, change.crc32c, change.generation, manifest.committed)
     try:
-        return Unit(
-            stored=ObjectInfo(change.name, change.size, change.crc32c, change.generation, manifest.committed),
-            first_seq=int(str(told["first_seq"])),
-            last_seq=int(str(told["last_seq"])),
-            prev=str(told["prev"]),
-            sha256=str(told["last_sha256"]),
-            stored_sha256=change.sha256,
-            start=_instant(told["start"]),
-            watermark=_instant(told["end"]),
-            first=_instant(told["first"]),
-            last=_instant(told["last"]),
-            entries=change.records or 0,
-        )
+        return replace(of_details(manifest.details, stored), stored_sha256=change.sha256)
     except (KeyError, ValueError) as error:
         raise damaged(f"{vault.url}/{manifest.name}", f"its details do not describe a pack ({error})") from error
-
-
-def _instant(value: object) -> datetime | None:
-    return parse_instant(str(value)) if value is not None else None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from itertools import islice, pairwise
+from itertools import islice
 
 from dr.changelog.entries import Entry, Head, SegmentHead, damaged, read_entry, read_segments
 from dr.changelog.frames import decompressing, lines
 from dr.changelog.packed import committed_packs
-from dr.changelog.units import Unit, folder_of, intervals, runs, segment_name, segment_seq, unit_from, unit_of
+from dr.changelog.units import Unit, folder_of, intervals, segment_name, segment_seq, unit_from, unit_of
 from dr.errors import DAMAGED, NEWER_FORMAT, NOT_FOUND, DrError
 from dr.model.ids import SourceId
 from dr.model.points import Check
@@ -34,24 +35,25 @@ class LogReader:
 
     def head(self) -> Head:
         """Where the log ends, from listings. Raises DrError."""
-        units = self.units()
-        return Head(units[-1].last_seq, units[-1].sha256, units[-1].watermark) if units else Head(0, "", None)
+        return head_of(self.last())
+
+    def last(self) -> Unit | None:
+        """The unit that the log ends with; None when it is empty. Raises DrError."""
+        return next(iter(deque(self.units(), maxlen=1)), None)
 
     def coverage(self) -> tuple[tuple[datetime, datetime], ...]:
         """Intervals in which nothing is missing; a hole or a broken link ends one."""
         return intervals(self.units())
 
-    def units(self) -> tuple[Unit, ...]:
-        """Packs, and the segments that no pack holds, in order of their numbers."""
-        packs = committed_packs(self.vault, self.source)
-        found: list[Unit] = []
+    def units(self) -> Iterator[Unit]:
+        """Packs, and the segments that no pack holds, in order of their numbers; listed on demand, there may be very many."""
         after = 0
-        for pack in packs:
-            if found and pack.first_seq > after + 1:
-                found += self.segments(after, pack.first_seq)
-            found.append(pack)
+        for pack in committed_packs(self.vault, self.source):
+            if after and pack.first_seq > after + 1:
+                yield from self.segments(after, pack.first_seq)
+            yield pack
             after = pack.last_seq
-        return (*found, *self.segments(after))
+        yield from self.segments(after)
 
     def segments(self, after: int, before: int | None = None) -> Iterator[Unit]:
         """Those with a number between, by a listing."""
@@ -69,7 +71,7 @@ class LogReader:
         heads = [head for head, _ in read_segments(lines(decompressing([data], info.name)), info.name)]
         if len(heads) != 1:
             raise damaged(info.name, f"it holds {len(heads)} segments, not one")
-        return unit_from(info, heads, sha256(data).hexdigest())
+        return unit_from(info, heads[0], sha256(data).hexdigest())
 
     # --- entries
 
@@ -85,21 +87,23 @@ class LogReader:
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> Iterator[tuple[str, bytes]]:
         """(object, line of JSON) of everything in the objects that can hold entries of that time; not filtered further."""
-        units = self.units()
-        wanted = [index for index, unit in enumerate(units) if _overlaps(unit, since, until)]
-        if not wanted:
-            return
-        span = units[wanted[0] : wanted[-1] + 1]
-        self._require_links(span)
-        reading = [unit for unit in span if _overlaps(unit, since, until)]
-        for unit, segment in self._read_all(reading):
+        for unit, segment in self.read_all(self._wanted(since, until)):
             for line in segment[1]:
                 yield unit.name, line
 
-    def _require_links(self, units: Sequence[Unit]) -> None:
-        pieces = list(runs(units))
-        for before, after in pairwise(pieces):
-            raise self.break_between(before[-1], after[0])
+    def _wanted(self, since: datetime | None, until: datetime | None) -> Iterator[Unit]:
+        """Units that can hold entries of that time; from the first to the last of them every link is checked."""
+        link: Unit | None = None
+        broken: DrError | None = None
+        for unit in self.units():
+            if link and not unit.follows(link):
+                broken = broken or self.break_between(link, unit)
+            wanted = _overlaps(unit, since, until)
+            if wanted and broken:
+                raise broken
+            link = unit if wanted or link else None
+            if wanted:
+                yield unit
 
     def break_between(self, before: Unit, after: Unit) -> DrError:
         """What is wrong where the chain does not go on."""
@@ -112,12 +116,12 @@ class LogReader:
 
     # --- reading objects
 
-    def _read_all(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, Segment]]:
+    def read_all(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Segment]]:
         """Segments fetched ahead, packs streamed."""
         with ThreadPoolExecutor(AHEAD, thread_name_prefix="changelog") as pool:
             stream = iter(units)
             while block := list(islice(stream, AHEAD)):
-                fetched = {unit.name: pool.submit(self._fetch, unit) for unit in block if not _is_pack(unit)}
+                fetched = {unit.name: pool.submit(self._fetch, unit) for unit in block if not is_pack(unit)}
                 for unit in block:
                     chunks = [fetched[unit.name].result()] if unit.name in fetched else None
                     for segment in self.read_unit(unit, chunks):
@@ -146,21 +150,16 @@ class LogReader:
 
     def verify(self) -> tuple[Check, ...]:
         """Read everything: one check for each pack and each broken thing, one for all sound segments, one for the chain."""
-        units = self.units()
-        checks: list[Check] = []
-        sound: list[Unit] = []
+        tally = _Tally(self)
         with ThreadPoolExecutor(AHEAD, thread_name_prefix="changelog") as pool:
-            for unit, check in zip(units, pool.map(self._verify_unit, units), strict=True):
-                if check.passed and not _is_pack(unit):
-                    sound.append(unit)
-                else:
-                    checks.append(check)
-        if sound:
-            entries = sum(unit.entries for unit in sound)
-            checks.append(Check("segments", True, f"{len(sound)} read, {entries} entries"))
-        return (*checks, *self._verify_chain(units))
+            stream = iter(self.units())
+            while block := list(islice(stream, AHEAD)):
+                for unit, check in zip(block, pool.map(self.verify_unit, block), strict=True):
+                    tally.add(unit, check)
+        return tally.checks()
 
-    def _verify_unit(self, unit: Unit) -> Check:
+    def verify_unit(self, unit: Unit) -> Check:
+        """Read one object whole."""
         try:
             count = 0
             for _, body in self.read_unit(unit):
@@ -175,21 +174,44 @@ class LogReader:
             return Check(unit.name, False, error.message)
         return Check(unit.name, True, f"segments {unit.first_seq} to {unit.last_seq}, {count} entries")
 
-    def _verify_chain(self, units: Sequence[Unit]) -> tuple[Check, ...]:
-        pieces = list(runs(units))
-        breaks = [
-            Check("chain", False, self.break_between(before[-1], after[0]).message)
-            for before, after in pairwise(pieces)
-        ]
-        return tuple(breaks) or (Check("chain", True, _chain_words(units)),)
+
+@dataclass
+class _Tally:
+    """What a verification has seen so far."""
+
+    reader: LogReader
+    found: list[Check] = field(default_factory=list)
+    breaks: list[Check] = field(default_factory=list)
+    segments: int = 0
+    entries: int = 0
+    first: Unit | None = None
+    last: Unit | None = None
+
+    def add(self, unit: Unit, check: Check) -> None:
+        if self.last and not unit.follows(self.last):
+            self.breaks.append(Check("chain", False, self.reader.break_between(self.last, unit).message))
+        self.first, self.last = self.first or unit, unit
+        if check.passed and not is_pack(unit):
+            self.segments += 1
+            self.entries += unit.entries
+        else:
+            self.found.append(check)
+
+    def checks(self) -> tuple[Check, ...]:
+        more = [Check("segments", True, f"{self.segments} read, {self.entries} entries")] if self.segments else []
+        return (*self.found, *more, *(self.breaks or [Check("chain", True, self._words())]))
+
+    def _words(self) -> str:
+        if not self.first or not self.last:
+            return "the log is empty"
+        end = self.last.watermark
+        until = f", complete up to {format_instant(end)}" if end else ""
+        return f"segments {self.first.first_seq} to {self.last.last_seq} without a hole{until}"
 
 
-def _chain_words(units: Sequence[Unit]) -> str:
-    if not units:
-        return "the log is empty"
-    end = units[-1].watermark
-    until = f", complete up to {format_instant(end)}" if end else ""
-    return f"segments {units[0].first_seq} to {units[-1].last_seq} without a hole{until}"
+def head_of(last: Unit | None) -> Head:
+    """Where a log ends that ends with this unit."""
+    return Head(last.last_seq, last.sha256, last.watermark) if last else Head(0, "", None)
 
 
 def _hashing(chunks: Iterable[bytes], update: Callable[[bytes], object]) -> Iterator[bytes]:
@@ -198,7 +220,7 @@ def _hashing(chunks: Iterable[bytes], update: Callable[[bytes], object]) -> Iter
         yield chunk
 
 
-def _is_pack(unit: Unit) -> bool:
+def is_pack(unit: Unit) -> bool:
     return not unit.name.startswith("log/")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dr.changelog.entries import SegmentHead
 from dr.model.ids import SourceId
 from dr.model.timeline import format_instant, parse_instant
-from dr.ports import ObjectInfo
+from dr.ports import Json, ObjectInfo
 
 CHANGES = "changes.zst"
 """The log's part of a pack, under `data/<slot>/<attempt>/`."""
@@ -26,8 +26,9 @@ class Unit:
     last_seq: int
     prev: str
     """Hash of the segment before the first one."""
+    first_sha256: str
     sha256: str
-    """Hash of the last segment."""
+    """Hashes of the first and of the last segment."""
     stored_sha256: str
     """Of the object's bytes; empty where it is not told."""
     start: datetime | None
@@ -48,6 +49,7 @@ class Unit:
             "dr-seq": str(self.last_seq),
             "dr-first-seq": str(self.first_seq),
             "dr-prev": self.prev,
+            "dr-first-sha256": self.first_sha256,
             "dr-sha256": self.sha256,
             "dr-stored-sha256": self.stored_sha256,
             "dr-start": _text(self.start),
@@ -89,6 +91,7 @@ def unit_of(stored: ObjectInfo) -> Unit | None:
             first_seq=int(told["dr-first-seq"]),
             last_seq=int(told["dr-seq"]),
             prev=told.get("dr-prev", ""),
+            first_sha256=told["dr-first-sha256"],
             sha256=told["dr-sha256"],
             stored_sha256=told.get("dr-stored-sha256", ""),
             start=_instant(told, "dr-start"),
@@ -101,23 +104,70 @@ def unit_of(stored: ObjectInfo) -> Unit | None:
         return None
 
 
-def unit_from(stored: ObjectInfo, heads: Iterable[SegmentHead], stored_sha256: str) -> Unit:
-    """From the segments themselves; there is at least one."""
-    known = list(heads)
-    firsts = [head.first for head in known if head.first]
-    lasts = [head.last for head in known if head.last]
+def unit_from(stored: ObjectInfo, head: SegmentHead, stored_sha256: str = "") -> Unit:
+    """From a segment itself."""
     return Unit(
         stored=stored,
-        first_seq=known[0].seq,
-        last_seq=known[-1].seq,
-        prev=known[0].prev,
-        sha256=known[-1].sha256,
+        first_seq=head.seq,
+        last_seq=head.seq,
+        prev=head.prev,
+        first_sha256=head.sha256,
+        sha256=head.sha256,
         stored_sha256=stored_sha256,
-        start=known[0].watermark,
-        watermark=known[-1].watermark,
-        first=min(firsts, default=None),
-        last=max(lasts, default=None),
-        entries=sum(head.entries for head in known),
+        start=head.watermark,
+        watermark=head.watermark,
+        first=head.first,
+        last=head.last,
+        entries=head.entries,
+    )
+
+
+def merged(before: Unit, after: Unit) -> Unit:
+    """Both as one; `after` follows `before`. Stored nowhere."""
+    return replace(
+        before,
+        stored_sha256="",
+        last_seq=after.last_seq,
+        sha256=after.sha256,
+        start=before.start or after.start,
+        watermark=after.watermark or before.watermark,
+        first=min(filter(None, (before.first, after.first)), default=None),
+        last=max(filter(None, (before.last, after.last)), default=None),
+        entries=before.entries + after.entries,
+    )
+
+
+def details_of(unit: Unit) -> Json:
+    """What the manifest of a pack tells of it."""
+    return {
+        "first_seq": unit.first_seq,
+        "last_seq": unit.last_seq,
+        "prev": unit.prev,
+        "first_sha256": unit.first_sha256,
+        "last_sha256": unit.sha256,
+        "start": _text(unit.start) or None,
+        "end": _text(unit.watermark) or None,
+        "first": _text(unit.first) or None,
+        "last": _text(unit.last) or None,
+        "entries": unit.entries,
+    }
+
+
+def of_details(details: Json, stored: ObjectInfo) -> Unit:
+    """Inverse of `details_of`. Raises KeyError, ValueError for what it did not write."""
+    return Unit(
+        stored=stored,
+        first_seq=int(str(details["first_seq"])),
+        last_seq=int(str(details["last_seq"])),
+        prev=str(details["prev"]),
+        first_sha256=str(details["first_sha256"]),
+        sha256=str(details["last_sha256"]),
+        stored_sha256="",
+        start=_optional(details["start"]),
+        watermark=_optional(details["end"]),
+        first=_optional(details["first"]),
+        last=_optional(details["last"]),
+        entries=int(str(details["entries"])),
     )
 
 
@@ -134,13 +184,17 @@ def runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
 
 
 def intervals(units: Iterable[Unit]) -> tuple[tuple[datetime, datetime], ...]:
-    """What the units cover: from the first watermark of a run to its last."""
-    found = []
-    for run in runs(units):
-        start = next((unit.start for unit in run if unit.start), None)
-        end = run[-1].watermark
+    """What the units cover: from the first watermark of an unbroken run of them to its last."""
+    found: list[tuple[datetime, datetime]] = []
+    before: Unit | None = None
+    for unit in units:
+        start, end = unit.start or unit.watermark, unit.watermark
         if start and end:
-            found.append((start, end))
+            if before and found and unit.follows(before) and before.watermark:
+                found[-1] = (found[-1][0], end)
+            else:
+                found.append((start, end))
+        before = unit
     return tuple(found)
 
 
@@ -150,3 +204,7 @@ def _text(value: datetime | None) -> str:
 
 def _instant(told: Mapping[str, str], name: str) -> datetime | None:
     return parse_instant(told[name]) if name in told else None
+
+
+def _optional(value: object) -> datetime | None:
+    return parse_instant(str(value)) if value is not None else None

@@ -15,8 +15,8 @@ from types import TracebackType
 from dr.changelog.entries import Entry, Head, SegmentHead, build_text, encode_entry
 from dr.changelog.frames import compress
 from dr.changelog.locking import Locker
-from dr.changelog.reader import LogReader
-from dr.changelog.units import segment_name, unit_from
+from dr.changelog.reader import LogReader, head_of, is_pack
+from dr.changelog.units import Unit, segment_name, unit_from
 from dr.errors import BACKUP_FAILED, CONFLICT, FENCED, LOCKED, DrError
 from dr.model.ids import SourceId
 from dr.ports import Clock, ObjectInfo, ObjectStore
@@ -60,11 +60,10 @@ class LogWriter:
     ) -> None:
         self._vault, self._source, self._clock = vault, source, clock
         self._window_s, self._patience = window_s, patience
-        units = LogReader(vault, source).units()
-        last = units[-1] if units else None
-        self._head = Head(last.last_seq, last.sha256, last.watermark) if last else Head(0, "", None)
+        self.newest: datetime | None = None
+        """Latest `at` of any entry when the log was opened."""
         self._locker = Locker(vault, clock, lock_for)
-        self._locker.lock_all(unit.stored for unit in units if unit.name.startswith("log/"))
+        self._head = head_of(self._opened(LogReader(vault, source)))
         self._pending: deque[_Piece] = deque()
         self._pending_bytes = 0
         self._busy = False
@@ -73,6 +72,15 @@ class LogWriter:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"changelog-{source.slug}", daemon=True)
         self._thread.start()
+
+    def _opened(self, reader: LogReader) -> Unit | None:
+        """The last unit; on the way, what a writer that died left unlocked is locked, and the newest entry's time found."""
+        last: Unit | None = None
+        for last in reader.units():
+            self.newest = max(filter(None, (self.newest, last.last)), default=None)
+            if not is_pack(last):
+                self._locker.lock_all([last.stored])
+        return last
 
     # --- for callers
 
@@ -185,7 +193,7 @@ class LogWriter:
         known = SegmentHead(
             head.source, head.seq, head.prev, head.watermark, head.entries, head.first, head.last, digest
         )
-        metadata = unit_from(nowhere, [known], sha256(data).hexdigest()).metadata()
+        metadata = unit_from(nowhere, known, sha256(data).hexdigest()).metadata()
         began, tries = self._clock.stamp(), 0
         while True:
             try:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from dr.app.core import App
 from dr.app.known import all_points, durations_of, next_due_of
 from dr.app.watched import evidence_of, watched
 from dr.errors import DrError
 from dr.model.ids import SourceId
-from dr.model.points import Coverage, PointSummary
-from dr.model.retention import FreezeRecord
+from dr.model.points import PointSummary
 from dr.model.strategy import SourceSpec
-from dr.plan.proof import DrillLine
+from dr.plan.overview import Overview
 from dr.plan.rows import PlannedRow, plan_table
-from dr.plan.status import StatusRow, status_table
+from dr.plan.status import status_table
 from dr.ports import SourceFacts
 from dr.record.cache import Cached, load, save
 from dr.record.watched import Watched
@@ -85,23 +84,6 @@ def points_of(cached: Cached, components: Sequence[str] = ()) -> tuple[PointSumm
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """Where every row and domain stands, and how old the oldest part of what says so is."""
-
-    rows: tuple[StatusRow, ...]
-    listed: datetime
-    frozen: FreezeRecord | None
-    drills: tuple[DrillLine, ...]
-    coverage: tuple[Coverage, ...]
-    points: tuple[PointSummary, ...]
-    trouble: tuple[str, ...]
-
-    @property
-    def missed(self) -> bool:
-        return any(row.verdict.miss for row in self.rows)
-
-
 def overview(app: App, *, fresh: bool) -> Overview:
     """From the caches while they say that all is well; a miss that is told was looked for in the stores just now.
 
@@ -124,7 +106,7 @@ def _overview(app: App, *, fresh: bool) -> Overview:
 def overview_of(app: App, cached: Cached, known: Watched) -> Overview:
     """Judged at this instant."""
     now = app.clock.now()
-    points = tuple(point for found in cached.points.values() for point in found)
+    points = [point for found in cached.points.values() for point in found]
     rows = status_table(app.strategy, points, next_due_of(app, points, now), now, evidence_of(known))
     listed = min(cached.listed, known.read)
-    return Overview(rows, listed, known.frozen, known.drills, known.coverage, points, known.trouble)
+    return Overview(rows, listed, known.frozen, known.drills, known.coverage, trouble=known.trouble)

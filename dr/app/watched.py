@@ -36,7 +36,7 @@ def read_watched(app: App, before: Watched | None) -> Watched:
     now = app.clock.now()
     known = before or Watched(now)
     trouble: list[str] = []
-    found = _with_drills(app, replace(known, read=now, coverage=read_coverage(app, trouble)), trouble)
+    found = _with_drills(app, replace(known, read=now, coverage=read_coverage(app, known, trouble)), trouble)
     whole = replace(found, frozen=_frozen(app, known, trouble), trouble=tuple(trouble))
     # a cache that cannot be written is slower, not wrong
     with suppress(OSError):
@@ -63,20 +63,19 @@ def _file(app: App) -> Path:
 # --- change logs -----------------------------------------------------------------------------------------------------
 
 
-def read_coverage(app: App, trouble: list[str]) -> tuple[Coverage, ...]:
-    """Of every source that is captured as it changes, in their order."""
+def read_coverage(app: App, known: Watched, trouble: list[str]) -> tuple[Coverage, ...]:
+    """Of every source that is captured as it changes, in their order; of one that does not answer, what was known."""
     specs = [spec for spec in app.specs() if spec.id.kind in MODES and MODES[spec.id.kind].log]
 
-    def ask(spec: SourceSpec) -> tuple[Coverage, ...] | str:
+    def ask(spec: SourceSpec) -> tuple[Coverage, ...]:
         try:
             return app.coverage(spec)
         except DrError as error:
-            return f"change log of {spec.id}: {error.message}"
+            trouble.append(f"change log of {spec.id}: {error.message}")
+            return tuple(interval for interval in known.coverage if interval.source == spec.id)
 
     with ThreadPoolExecutor(max(1, len(specs)), thread_name_prefix="coverage") as pool:
-        answers = list(pool.map(ask, specs))
-    trouble += [answer for answer in answers if isinstance(answer, str)]
-    return tuple(interval for answer in answers if not isinstance(answer, str) for interval in answer)
+        return tuple(interval for answer in pool.map(ask, specs) for interval in answer)
 
 
 # --- drills ----------------------------------------------------------------------------------------------------------

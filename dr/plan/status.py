@@ -82,7 +82,8 @@ class StatusRow:
         return now - self.oldest if self.oldest else timedelta(0)
 
     def reaches_all(self, now: datetime) -> bool:
-        return self.oldest is not None and self.reach(now) >= self.retention
+        """As near to the retention as points follow each other: the first one expires before the second is so old."""
+        return self.oldest is not None and self.reach(now) >= self.retention - self.limit
 
     @property
     def proven(self) -> datetime | None:

@@ -1,0 +1,1 @@
+"""What others look at: metrics, health, the status page. Told by the service, asked over HTTP; changes nothing."""

@@ -23,6 +23,7 @@ from dr.plan.permissions import (
 )
 from dr.strategy.schema import CONFIG_KINDS, KIND_COMPONENT
 from lab.iam import Iam
+from lab.kms.names import CONFIG_KEYS
 from lab.state import DATABASE, PROJECT, REGION, VAULT_REGION
 
 
@@ -70,7 +71,7 @@ PLACES: Mapping[Where, tuple[str, ...]] = {
     Where.VELERO: _buckets(VELERO_BUCKET),
     Where.DATABASE: (PROJECT_RESOURCE,),
     Where.SUBSCRIPTION: (PROJECT_RESOURCE,),
-    Where.KEY: (),
+    Where.KEY: CONFIG_KEYS,
 }
 """Where the product's own table (`dr.plan.permissions`) holds in the lab."""
 

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from lab import setup
+from lab.kms.names import CONFIG_KEYS, EVIDENCE_KEY
 from lab.parts import Command, Node, Part, Site, Task, module
 from lab.state import LabError
 
@@ -69,12 +70,19 @@ def _pubsub(site: Site) -> Command:
     return Command(module("pubsub", *where, *site.certificate("pubsub")))
 
 
+def _kms(site: Site) -> Command:
+    where = ("--port", site.port("kms"), "--control-port", site.port("kms.control"), "--dir", site.data("kms"))
+    keys = (*(word for key in CONFIG_KEYS for word in ("--encrypt-key", key)), "--signing-key", EVIDENCE_KEY)
+    return Command(module("kms", *where, *keys, "--iam", site.directory, *site.certificate("kms")))
+
+
 DATA_NODES: tuple[Node, ...] = (
     Part("firestore-emulator", _firestore_emulator, probe=_listens("firestore-emulator")),
     Part("pubsub-emulator", _pubsub_emulator, probe=_listens("pubsub-emulator")),
     Task("identities", setup.make_identities),
     Part("tokens", _tokens, after=("identities",)),
     Part("storage", _storage, after=("identities",)),
+    Part("kms", _kms, after=("identities",)),
     Task("buckets", setup.make_buckets, after=("storage",)),
     Part("pubsub", _pubsub, after=("identities", "pubsub-emulator")),
     Task("topics", setup.make_topics, after=("pubsub-emulator",)),
@@ -92,6 +100,8 @@ def data_endpoints(site: Site) -> dict[str, str]:
         "tokens": f"https://{site.address('tokens')}/token",
         "firestore": site.address("firestore"),
         "firestore_control": f"http://{site.address('firestore.control')}",
+        "kms": site.address("kms"),
+        "kms_control": f"http://{site.address('kms.control')}",
         "firestore_emulator": site.address("firestore-emulator"),
         "pubsub": site.address("pubsub"),
         "pubsub_emulator": site.address("pubsub-emulator"),

@@ -58,11 +58,11 @@ class Lab:
     tokens: subprocess.Popen[str]
 
     @classmethod
-    def start(cls, directory: Path) -> "Lab":
+    def start(cls, directory: Path, identities: Sequence[str] = IDENTITIES) -> "Lab":
         """Everything but the storage server."""
         ca = create_ca(directory / "pki")
         certificate = ca.issue("storage")
-        iam = Iam.create(directory, PROJECT, "", IDENTITIES)
+        iam = Iam.create(directory, PROJECT, "", identities)
         iam.grant("operator", ["*"], "*")
         iam.grant("velero", ["storage.*"], "*")
         flags = ["--iam", str(directory), "--cert", str(certificate[0]), "--key", str(certificate[1])]

@@ -16,6 +16,7 @@ from dr.cli.common import (
     span_of,
     the_app,
 )
+from dr.cli.points_prune import command as prune_command
 
 if TYPE_CHECKING:
     from dr.app.core import App
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @click.group("points")
 def command() -> None:
-    """List, show, verify and rebuild recovery points."""
+    """List, show, verify, hold, release, prune and rebuild recovery points."""
+
+
+command.add_command(prune_command)
 
 
 @command.command("list")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dr.model.ids import Slot, SourceId
 from dr.model.plans import PlannedRestore, Target
@@ -117,6 +117,27 @@ class ObjectStore(Protocol):
 
     def server_time(self) -> datetime | None:
         """The store's clock, to compare with ours; None where it has none of its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """What a bucket says of itself."""
+
+    location: str
+    object_retention: bool
+    """Whether single objects in it can be locked."""
+    retention_s: int = 0
+    """Of the bucket's own policy, which binds every object in it; 0: it has none."""
+    versioned: bool = False
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A store that knows where it stands: a bucket does, a directory does not."""
+
+    def describe(self) -> PlaceFacts:
+        """Raises DrError NOT_FOUND, NOT_AUTHORISED, UNREACHABLE."""
         ...
 
 
@@ -335,6 +356,32 @@ class KeyWrapper(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """What replicas compete for. `holder` empty: released."""
+
+    holder: str
+    duration: timedelta
+    """Whoever sees no renewal for so long may take it."""
+    renewed: datetime | None
+    """For people: replicas do not compare their clocks."""
+    transitions: int = 0
+    version: str = ""
+    """Of the stored object; empty: there is none yet."""
+
+
+class LeaseStore(Protocol):
+    """Where a Lease is kept, with an order of its versions."""
+
+    def read(self) -> LeaseRecord | None:
+        """Raises DrError UNREACHABLE, UNAVAILABLE, NOT_AUTHORISED."""
+        ...
+
+    def write(self, lease: LeaseRecord) -> LeaseRecord:
+        """As stored. Raises DrError CONFLICT when another version stands than the lease's; and as `read`."""
+        ...
+
+
 class Leader(Protocol):
     """Who of several replicas does the work."""
 
@@ -347,6 +394,28 @@ class Leader(Protocol):
         ...
 
     def release(self) -> None: ...
+
+
+class Observer(Protocol):
+    """Hears what the service does, for metrics and health. Called from several threads; quick, and never raises."""
+
+    def looked(self, now: datetime) -> None:
+        """What is due was decided."""
+        ...
+
+    def captured(self, source: SourceId, result: str, seconds: float, code: str) -> None:
+        """A capture ended: `committed`, `already`, `failed`, `locked`, `parked`; `code` of the error, if any."""
+        ...
+
+    def noticed(self, notice: Notice) -> None: ...
+
+    def led(self, leading: bool) -> None:
+        """This replica began or ceased to lead."""
+        ...
+
+    def troubled(self, code: str) -> None:
+        """What is due could not be decided, or following a source ended, by an error of that code."""
+        ...
 
 
 class Notifier(Protocol):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import nlargest
 
 from dr.app.core import App
 from dr.model.ids import SourceId
 from dr.model.points import PointSummary
+from dr.model.strategy import Objective
 from dr.plan.due import SourceState, next_due
 from dr.plan.predict import RECENT
 from dr.plan.rows import Durations, schedules
@@ -35,6 +36,24 @@ def all_points(app: App, components: Sequence[str] = ()) -> tuple[PointSummary, 
     names = [row.component for row in app.rows(components) if row.sources]
     with ThreadPoolExecutor(max(1, len(names)), thread_name_prefix="points") as pool:
         return tuple(point for found in pool.map(lambda name: list_points(app.vault(name)), names) for point in found)
+
+
+def recent_points(app: App, components: Sequence[str] = ()) -> tuple[PointSummary, ...]:
+    """What decides the next capture: the newest points of each row. A service asks this four times a minute for years, so
+    only the days of the last RECENT captures are listed, and everything where those have none."""
+    from dr.record.catalogue import list_points
+
+    now = app.clock.now()
+
+    def newest(row: Objective) -> tuple[PointSummary, ...]:
+        vault, span = app.vault(row.component), max(timedelta(days=1), row.rpo * RECENT)
+        found = list_points(vault, since=now - span)
+        complete = {point.source for point in found} >= {spec.id for spec in row.sources}
+        return found if complete else list_points(vault)
+
+    rows = [row for row in app.rows(components) if row.sources]
+    with ThreadPoolExecutor(max(1, len(rows)), thread_name_prefix="points") as pool:
+        return tuple(point for found in pool.map(newest, rows) for point in found)
 
 
 def next_due_of(app: App, points: Sequence[PointSummary], now: datetime) -> dict[SourceId, datetime]:

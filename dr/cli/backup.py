@@ -6,7 +6,7 @@ import secrets
 
 import click
 
-from dr.cli.common import emit, next_command, output_option, the_app
+from dr.cli.common import emit, next_command, output_option, span_of, the_app
 from dr.cli.interrupt import interruptible
 from dr.cli.progress import progress
 
@@ -16,6 +16,12 @@ from dr.cli.progress import progress
 @click.option(
     "--scheduled", is_flag=True, help="Capture the slot that is due now, as the scheduler would; nothing if it is done."
 )
+@click.option(
+    "--every",
+    default="0s",
+    metavar="DURATION",
+    help="With --scheduled: how often this command is started. Then it captures early what its next start would capture too late.",
+)
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate of all captures is above this.")
 @click.option("--even-frozen", is_flag=True, help="Capture although `dr freeze` says that nothing new is wanted.")
 @output_option()
@@ -24,6 +30,7 @@ def command(
     ctx: click.Context,
     components: tuple[str, ...],
     scheduled: bool,
+    every: str,
     max_cost: float | None,
     even_frozen: bool,
     form: str,
@@ -31,9 +38,11 @@ def command(
     """Capture COMPONENTS (default: every row that can be captured), read back what was written, and commit a recovery point.
 
     Exit 0: every source has its point. 3: some have. 5: another process works on it.
+
+    With --scheduled the slot is that of the derived cadence, so CronJobs and services never capture one twice.
     """
     from dr.app.captured import capture_item, captures_sheet
-    from dr.app.captures import capture_all, due_now, refuse_captures_over, slots_now
+    from dr.app.captures import capture_all, capture_scheduled, refuse_captures_over, slots_now, steady
     from dr.app.overview import forget
     from dr.record.freeze import require_not_frozen
     from dr.report.screen import show
@@ -44,10 +53,10 @@ def command(
             require_not_frozen(app.control)
         refuse_captures_over(app, components, max_cost)
         if scheduled:
-            slots = tuple(due.slot for due in due_now(app, components))
+            steady(app)
+            results = capture_scheduled(app, components, span_of(every, "--every"), stop)
         else:
-            slots = slots_now(app, components, f"m{secrets.token_hex(4)}")
-        results = capture_all(app, slots, stop)
+            results = capture_all(app, slots_now(app, components, f"m{secrets.token_hex(4)}"), stop)
         forget(app)
     items = list(map(capture_item, results))
     emit(form, "Capture", items, name="slot", table=lambda _: show(captures_sheet(results)))

@@ -16,14 +16,16 @@ from dr.cli.common import the_app
 @click.option("--once", is_flag=True, help="Capture what is due now and end.")
 @click.pass_context
 def command(ctx: click.Context, tick_s: float, once: bool) -> None:
-    """Capture every source on the cadence that its row needs, until SIGTERM: then the running step is finished and journalled.
+    """Capture every source on the cadence that its row needs, and follow the continuous ones, until SIGTERM: then the running
+    step is finished and journalled. A second SIGTERM parks inside the step.
 
-    Each first slot runs at once. The run journal decides what is due; the process itself remembers nothing. Logs are JSON lines.
+    Each first slot runs at once. The run journal decides what is due; the process itself remembers nothing. With `lease.name`
+    in the settings one of several replicas works at a time. Logs are JSON lines.
     """
     from dr.app.service import service_parts
     from dr.run.service import Service
 
-    service = Service(service_parts(the_app(ctx)), tick_s)
+    service = Service(service_parts(the_app(ctx), trouble=lambda error: service.cannot_lead(error)), tick_s)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     ctx.exit(service.once() if once else service.run())

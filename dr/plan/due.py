@@ -10,21 +10,12 @@ from enum import StrEnum
 from dr.model.ids import Slot, SourceId
 from dr.model.runs import RunRecord, RunState
 from dr.model.timeline import floor_to, format_duration, format_instant
+from dr.plan.patience import claim_lease, patience
 
 BACKOFF_SHARE = 1 / 32
 """First pause after a failure, as a share of the cadence; doubles with each failure, up to half a cadence."""
 AHEAD_SHARE = 1 / 8
 """What began later than this share of a cadence from now, by the journal, was written while some clock was wrong."""
-_LEASE_SHARE = 1 / 20
-_LEASES = (timedelta(seconds=5), timedelta(minutes=5))
-_PATIENCE = timedelta(minutes=1)
-_FIRST_PATIENCE = timedelta(hours=2)
-
-
-def claim_lease(rpo: timedelta) -> timedelta:
-    """How long a silent owner keeps a slot: short enough that a successor still keeps the RPO, 5 s to 5 min."""
-    shortest, longest = _LEASES
-    return min(longest, max(shortest, rpo * _LEASE_SHARE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +38,8 @@ class Schedule:
         return claim_lease(self.rpo)
 
     def patience(self, attempts: int) -> timedelta:
-        """A step without progress for so long is stuck: thrice the whole capture's prediction, doubled with each attempt
-        at the slot, so that what is only slower than ever gets through in the end."""
-        base = max(_PATIENCE, 3 * self.duration) if self.measured else max(_FIRST_PATIENCE, self.duration)
-        return base * 2 ** min(attempts, 6)
+        """A step without progress for so long is stuck."""
+        return patience(self.duration if self.measured else None, attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +55,11 @@ class SlotHistory:
     """While in the future, somebody works on it."""
     begun: datetime | None = None
     """When its first epoch began: its data is hardly older."""
+
+    @property
+    def began(self) -> datetime:
+        """As far as it is known."""
+        return self.begun or self.due
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +144,7 @@ def standing(
     """Where one source stands.
 
     `asked_every`: for a one-shot started so often by somebody else's clock. It does not wait out the pause after a failure,
-    and when its next start would be too late for the RPO it takes the next slot early: its period may be another than the
+    and when its next start would be too late for the RPO it makes a slot of its own: its period may be another than the
     cadence that today's durations give.
     """
     # epoch multiples of the cadence: any two schedulers name the same slot without talking to each other
@@ -160,11 +154,11 @@ def standing(
         return Standing(schedule, phase, Slot(schedule.source, due), then, start_by)
 
     if _done(schedule, state, current, now):
-        after = current + schedule.cadence
-        late = asked_every is not None and start_by is not None and start_by < now + asked_every
-        if not late or schedule.background or _done(schedule, state, after, now):
-            return at(Phase.DONE, current, after)
-        current = after
+        again = floor_to(now, asked_every) if asked_every and not schedule.background else current
+        late = asked_every is not None and start_by is not None and start_by <= now + asked_every
+        if not late or any(entry.due == again for entry in state.slots if entry.state is RunState.COMMITTED):
+            return at(Phase.DONE, current, current + schedule.cadence)
+        current = again
     if busy := _busy_until(state, now):
         return at(Phase.BUSY, current, busy)
     entry = _entry(state, current)
@@ -208,16 +202,12 @@ def _due(found: Standing, state: SourceState) -> DueSlot:
 
 
 def _done(schedule: Schedule, state: SourceState, current: datetime, now: datetime) -> bool:
-    """Also by a slot that was due before and captured after: when a cadence changes, its slots move, and what has just
-    been captured need not be captured again. What the journal has from the future says nothing of the present: a clock
-    that was ahead for a while must not silence the source until that time comes."""
-    latest = max(now, current) + schedule.cadence * AHEAD_SHARE
+    """Also by whatever was captured since it was due: when a cadence changes, its slots move, and what has just been
+    captured need not be captured again. What the journal has from the future says nothing of the present: a clock that was
+    ahead for a while must not silence the source until that time comes."""
+    latest = now + schedule.cadence * AHEAD_SHARE
     committed = (entry for entry in state.slots if entry.state is RunState.COMMITTED)
-    return any(
-        (entry.due >= current or (entry.begun is not None and entry.begun >= current))
-        and (entry.begun or entry.due) <= latest
-        for entry in committed
-    )
+    return any(entry.due == current or current <= entry.began <= latest for entry in committed)
 
 
 def _entry(state: SourceState, due: datetime) -> SlotHistory | None:

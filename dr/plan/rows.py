@@ -94,7 +94,7 @@ def schedules(
             if mode and cadence and cadence.every:
                 # packs can wait: what they hold is durable in the log already
                 rpo = PACK_PATIENCE * cadence.every if mode.log else objective.rpo
-                found.append(Schedule(spec.id, cadence.every, rpo, cadence.duration))
+                found.append(Schedule(spec.id, cadence.every, rpo, cadence.duration, bool(mode.log), cadence.measured))
     return tuple(found)
 
 

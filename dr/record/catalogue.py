@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 from dr.errors import DAMAGED, NOT_FOUND, DrError
 from dr.model.plans import PointRef
@@ -36,12 +37,14 @@ class Rebuilt:
     damaged: tuple[str, ...]
 
 
-def list_points(vault: ObjectStore, *, prefix: str = "") -> tuple[PointSummary, ...]:
+def list_points(vault: ObjectStore, *, prefix: str = "", since: datetime | None = None) -> tuple[PointSummary, ...]:
     """Every point of a vault in order of due instant, from a listing; a manifest is read only where the listing tells nothing.
 
-    `prefix` narrows it: `2025/05/`. Raises DrError DAMAGED or NEWER_FORMAT naming the manifest.
+    `prefix` narrows it: `2025/05/`; so does `since`, to slots due on its day or later. Raises DrError DAMAGED or NEWER_FORMAT
+    naming the manifest.
     """
-    objects = [info for info in vault.list(POINTS + prefix) if point_slot(info.name)]
+    after = f"{POINTS}{since:%Y/%m/%d}/" if since else ""
+    objects = [info for info in vault.list(POINTS + prefix, start_after=after) if point_slot(info.name)]
     told = {info.name: summary for info in objects if (summary := of_listing(info))}
     unknown = [info for info in objects if info.name not in told]
     with ThreadPoolExecutor(READERS, thread_name_prefix="catalogue") as pool:

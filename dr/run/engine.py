@@ -15,7 +15,6 @@ from dr.plan.predict import rounded
 from dr.ports import Clock, Json, Listener, Progress, Step
 from dr.record.hold import Hold
 
-
 SLICE_S = 1.0
 """How soon a pause notices that it should end."""
 

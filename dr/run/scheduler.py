@@ -1,116 +1,152 @@
-"""`dr run`: APScheduler is only the clock. What is due is asked of a pure planner over the journal, which is the truth."""
+"""`dr run`: asks again and again what is due, and starts it. What is due is decided by a pure planner over the journal, which is
+the truth; the clock here is the time since boot, which nobody sets (docs/adr/0009)."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-
-from apscheduler.schedulers.background import BackgroundScheduler
+from queue import Empty, SimpleQueue
 
 from dr.errors import DrError
-from dr.model.ids import Slot, SourceId
+from dr.model.ids import SourceId
+from dr.plan.due import Agenda, DueSlot, startable
+from dr.run.clock import boottime
 from dr.run.runner import CaptureResult
 
 LOOK_S = 0.1
 """How soon a stop is noticed."""
+WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Where a scheduler tells what it did. Called from its threads."""
+    """Where a scheduler tells what it did, from its own thread."""
 
+    started: Callable[[DueSlot], None]
     finished: Callable[[CaptureResult], None]
     trouble: Callable[[DrError], None]
     """Nothing could be decided this time (the journal did not answer); the next tick asks again."""
+    looked: Callable[[Agenda], None] = lambda _agenda: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    due: DueSlot
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    running: _Running
+    result: CaptureResult | None
+    bug: BaseException | None = None
+
+
+def in_thread(work: Callable[[], None], name: str) -> None:
+    """A daemon: what hangs for good must not keep a stopped service from ending."""
+    threading.Thread(target=work, name=name, daemon=True).start()
 
 
 @dataclass(slots=True)
 class Scheduler:
-    """Asks `due` every `every`, and at once when a capture has ended; runs at most `workers` captures, never two of one source.
+    """Looks at `agenda` every `every`, and at once when a capture has ended; runs at most `workers`, never two of one source.
 
-    `due` gives the slots to run now, most urgent first, from the journal's facts. `capture` runs one.
+    `capture` runs one slot to its end. All state is the loop's own: other threads only put into the queue. `start` is how
+    work is started, `elapsed` the seconds that pass: a test or a simulation brings its own and calls `step`.
     """
 
-    due: Callable[[], Sequence[Slot]]
-    capture: Callable[[Slot], CaptureResult]
+    agenda: Callable[[], Agenda]
+    capture: Callable[[DueSlot], CaptureResult]
     reports: Reports
     every: timedelta = timedelta(seconds=15)
-    workers: int = 4
+    workers: int = WORKERS
+    start: Callable[[Callable[[], None], str], None] = in_thread
+    elapsed: Callable[[], float] = boottime
+    bugs: list[BaseException] = field(default_factory=list)
+    _running: dict[SourceId, _Running] = field(default_factory=dict)
+    _ended: SimpleQueue[_Ended] = field(default_factory=SimpleQueue)
+    _next: float = 0.0
     _stopping: bool = False
-    _tick: threading.Lock = field(default_factory=threading.Lock)
-    _running: dict[SourceId, Future[CaptureResult]] = field(default_factory=dict)
-    _bugs: list[BaseException] = field(default_factory=list)
 
     def stop(self) -> None:
-        """Park: running captures stop after their current step. Safe to call from a signal handler."""
-        # only a flag: an Event has a lock, which the interrupted thread may hold at this very moment
+        """Park: running captures stop after their current step. Safe to call from a signal handler: only a flag."""
         self._stopping = True
 
     def stopping(self) -> bool:
         """For the runner, which asks between steps."""
         return self._stopping
 
-    def run(self) -> None:
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Until `stop`, then until the running captures are parked. Raises what was a bug in one of them."""
-        clock = BackgroundScheduler(timezone="UTC")
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="capture") as pool:
-            clock.add_job(
-                self._ask, "interval", (pool,), seconds=self.every.total_seconds(), max_instances=1, coalesce=True
-            )
-            clock.start()
-            try:
-                self._ask(pool)
-                while not self._stopping:
-                    time.sleep(LOOK_S)
-            finally:
-                self._stopping = True
-                clock.shutdown(wait=True)
-                with self._tick:
-                    # whoever asks after this sees the stop, so nothing is submitted to a closed pool
-                    pass
-        if self._bugs:
-            raise self._bugs[0]
-
-    def _ask(self, pool: ThreadPoolExecutor) -> None:
-        """One tick: start what is due and does not run yet."""
-        with self._tick:
-            if self._stopping:
-                return
-            try:
-                slots = self.due()
-            except DrError as error:
-                self.reports.trouble(error)
-                return
-            for slot in slots:
-                if slot.source not in self._running and len(self._running) < self.workers:
-                    self._start(pool, slot)
-
-    def _start(self, pool: ThreadPoolExecutor, slot: Slot) -> None:
-        future = pool.submit(self.capture, slot)
-        self._running[slot.source] = future
-        future.add_done_callback(lambda done: self._ended(pool, slot, done))
-
-    def _ended(self, pool: ThreadPoolExecutor, slot: Slot, done: Future[CaptureResult]) -> None:
-        good = False
         try:
-            result = done.result()
-            good = result.ok
-            self.reports.finished(result)
-        except BaseException as error:
-            self._bugs.append(error)
-            self._stopping = True
-            raise
+            while not self._stopping and not stop():
+                self.step()
+                time.sleep(LOOK_S)
         finally:
-            threading.Thread(target=self._free, args=(pool, slot, good), name="tick", daemon=True).start()
+            self._stopping = True
+            while self._running:
+                self._collect(wait_s=LOOK_S)
+        if self.bugs:
+            raise self.bugs[0]
 
-    def _free(self, pool: ThreadPoolExecutor, slot: Slot, ask_again: bool) -> None:
-        """In a thread of its own: the tick may be held by who started this capture. After a failure the clock's next
-        tick is soon enough."""
-        with self._tick:
-            self._running.pop(slot.source, None)
-        if ask_again:
-            self._ask(pool)
+    def step(self) -> None:
+        """One turn of the loop: take in what ended; look, when it is time."""
+        if self._collect() or self.elapsed() >= self._next:
+            self._next = self.elapsed() + self.every.total_seconds()
+            self._tick()
+
+    def _tick(self) -> None:
+        try:
+            found = self.agenda()
+        except DrError as error:
+            self.reports.trouble(error)
+            return
+        self.reports.looked(found)
+        self._forget_stuck(found)
+        for due in startable(found, self._running, self.workers):
+            self._begin(due)
+
+    def _forget_stuck(self, found: Agenda) -> None:
+        """A source that is due although a capture of it has been running for longer than two leases: the journal knows of
+        no living claim, so that capture is stuck for good, or fenced. It no longer counts; its end is heard all the same."""
+        for due in found.due:
+            running = self._running.get(due.slot.source)
+            if running and self.elapsed() - running.since > 2 * due.schedule.lease.total_seconds():
+                del self._running[due.slot.source]
+
+    def _begin(self, due: DueSlot) -> None:
+        running = _Running(due, self.elapsed())
+        self._running[due.slot.source] = running
+        self.reports.started(due)
+        self.start(lambda: self._work(running), f"capture {due.slot.source.slug}")
+
+    def _work(self, running: _Running) -> None:
+        try:
+            self._ended.put(_Ended(running, self.capture(running.due)))
+        except BaseException as bug:  # noqa: BLE001 `run` raises it, once the others are parked
+            self._ended.put(_Ended(running, None, bug))
+
+    def _collect(self, wait_s: float = 0.0) -> bool:
+        """Take in what has ended; whether a look is worth it at once: after a failure the next tick is soon enough."""
+        good = False
+        while True:
+            try:
+                ended = self._ended.get(timeout=wait_s) if wait_s else self._ended.get_nowait()
+            except Empty:
+                return good
+            good |= self._take(ended)
+
+    def _take(self, ended: _Ended) -> bool:
+        source = ended.running.due.slot.source
+        if self._running.get(source) is ended.running:
+            del self._running[source]
+        if ended.bug is not None:
+            self.bugs.append(ended.bug)
+            self._stopping = True
+            return False
+        assert ended.result is not None
+        self.reports.finished(ended.result)
+        return ended.result.ok

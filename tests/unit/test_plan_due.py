@@ -8,7 +8,20 @@ from hypothesis import strategies as st
 
 from dr.model.ids import Slot, SourceId
 from dr.model.runs import Claim, RunEnd, RunRecord, RunState, Stamp
-from dr.plan.due import DueSlot, Schedule, SlotHistory, SourceState, due_slots, next_due, source_state
+from dr.plan.due import (
+    DueSlot,
+    Phase,
+    Schedule,
+    SlotHistory,
+    SourceState,
+    agenda,
+    due_slots,
+    next_due,
+    source_state,
+    standing,
+    startable,
+)
+from dr.plan.patience import claim_lease
 
 DB = SourceId("appdata", "firestore", "db")
 GKE = SourceId("cluster", "velero", "gke")
@@ -153,3 +166,161 @@ def test_committing_what_is_due_leaves_nothing_due_before_the_next_multiple(
     state = committed(due.slot.due if due else start)
     assert due_slots([schedule], {DB: state}, now) == ()
     assert next_due(schedule, state, now) > now
+
+
+# --- clocks that are wrong
+
+
+def test_a_clock_that_was_ahead_for_a_while_does_not_silence_the_source() -> None:
+    """It jumped three days ahead, one capture caught up, it was set right: what that capture says is of the future."""
+    ahead = NOON + timedelta(days=3)
+    state = SourceState((SlotHistory(ahead, RunState.COMMITTED, begun=ahead),), NOON)
+    due = one(state)
+    assert due is not None
+    assert due.slot.due == NOON.replace(minute=0, second=0)
+
+
+def test_a_jump_ahead_makes_one_catch_up() -> None:
+    state = committed(NOON.replace(minute=0, second=0))
+    due = one(state, NOON + timedelta(days=3))
+    assert due is not None
+    after = SourceState((*state.slots, SlotHistory(due.slot.due, RunState.COMMITTED)), due.slot.due)
+    assert one(after, NOON + timedelta(days=3)) is None
+
+
+def test_a_clock_set_back_a_little_captures_nothing_twice() -> None:
+    """12:08 was captured, and it is 12:07:58 again."""
+    slot = NOON.replace(minute=8, second=0)
+    state = SourceState((SlotHistory(slot, RunState.COMMITTED, begun=slot + timedelta(seconds=1)),), slot)
+    assert one(state, slot - timedelta(seconds=2)) is None
+    assert one(state, slot + timedelta(seconds=2)) is None
+    assert one(state, slot + 8 * MINUTE) is not None
+
+
+def test_a_failure_of_the_future_is_not_waited_for() -> None:
+    slot = NOON.replace(minute=0, second=0)
+    state = SourceState((SlotHistory(slot, RunState.FAILED, 1, NOON + timedelta(days=1)),))
+    assert one(state) is not None
+
+
+@given(st.lists(st.tuples(st.integers(-400, 400), st.booleans()), min_size=1, max_size=60))
+def test_whatever_the_clock_does_no_slot_is_captured_twice_and_none_is_late_by_more_than_it_moved(
+    moves: list[tuple[int, bool]],
+) -> None:
+    """Each move sets the clock by minutes, then ten minutes of real time pass with a look each half minute."""
+    wall, real, captured = NOON, 0.0, {}
+    newest = {"real": 0.0}
+    slots: list[SlotHistory] = []
+    lived: set[datetime] = set()
+    for minutes, back in moves:
+        wall += timedelta(minutes=-abs(minutes) if back else abs(minutes))
+        for _ in range(20):
+            due = due_slots([EVERY_8], {DB: SourceState(tuple(slots), wall)}, wall)
+            if due:
+                assert due[0].slot not in captured, "a slot is captured twice"
+                captured[due[0].slot] = wall
+                slots.append(SlotHistory(due[0].slot.due, RunState.COMMITTED, begun=wall))
+                newest["real"] = real
+            relived = any(slot.begun and abs(slot.begun - wall) <= 8 * MINUTE for slot in slots)
+            # an hour that is lived twice has its slots already: then only the store's clock helps
+            assert relived or real - newest["real"] <= 9 * 60
+            lived.add(wall)
+            wall, real = wall + timedelta(seconds=30), real + 30
+
+
+# --- who gets the workers
+
+LONG = Schedule(GKE, timedelta(hours=12), timedelta(hours=24), timedelta(minutes=20))
+PACK = Schedule(SourceId("audit", "pubsub", "sink"), timedelta(days=1), timedelta(days=7), MINUTE, background=True)
+
+
+def started(states: dict[SourceId, SourceState], *plan: Schedule, workers: int = 1, now: datetime = NOON) -> list[str]:
+    return [due.slot.source.kind for due in startable(agenda(plan, states, now), set(), workers)]
+
+
+def test_the_last_worker_is_kept_for_who_will_need_it() -> None:
+    """The cluster's capture takes twenty minutes, and the database is due in five."""
+    fresh = committed(NOON.replace(minute=0, second=0))
+    old = SourceState((), NOON - timedelta(hours=13))
+    assert started({DB: fresh, GKE: old}, EVERY_8, LONG) == []
+    assert started({DB: fresh, GKE: old}, EVERY_8, LONG, workers=2) == ["velero"]
+
+
+def test_a_capture_whose_own_rpo_is_about_to_break_waits_for_nobody() -> None:
+    fresh = committed(NOON.replace(minute=0, second=0))
+    assert started({DB: fresh, GKE: SourceState((), NOON - timedelta(hours=23, minutes=50))}, EVERY_8, LONG) == [
+        "velero"
+    ]
+    assert started({DB: fresh, GKE: SourceState()}, EVERY_8, LONG) == ["velero"]
+
+
+def test_packs_wait_for_everybody_and_are_never_urgent() -> None:
+    late = committed(NOON - timedelta(hours=1))
+    assert started({DB: late, PACK.source: SourceState()}, EVERY_8, PACK) == ["firestore"]
+    assert started({DB: late, PACK.source: SourceState()}, EVERY_8, PACK, workers=2) == ["firestore", "pubsub"]
+    # the database is not due, but would have to wait for a pack that took ten minutes
+    long_pack = replace(PACK, duration=20 * MINUTE)
+    fresh = committed(NOON.replace(minute=0, second=0))
+    assert started({DB: fresh}, EVERY_8, long_pack) == []
+    assert started({DB: fresh}, EVERY_8, PACK) == ["pubsub"]
+
+
+# --- one-shots
+
+
+def one_shot(state: SourceState, every: timedelta, now: datetime = NOON) -> tuple[Phase, datetime]:
+    found = standing(EVERY_8, state, now, asked_every=every)
+    return found.phase, found.slot.due
+
+
+def test_a_one_shot_does_not_wait_out_a_pause() -> None:
+    slot = NOON.replace(minute=0, second=0)
+    state = SourceState((SlotHistory(slot, RunState.FAILED, 1000, NOON),), slot - 8 * MINUTE)
+    assert standing(EVERY_8, state, NOON).phase is Phase.PAUSED
+    assert one_shot(state, timedelta(0)) == (Phase.DUE, slot)
+
+
+def test_a_one_shot_whose_next_start_would_be_too_late_makes_a_slot_of_its_own() -> None:
+    """It was rendered for another cadence than today's: its start finds its slot done, and the next one is after the RPO."""
+    slot = NOON.replace(minute=0, second=0)
+    assert one_shot(committed(slot), 10 * MINUTE) == (Phase.DONE, slot)
+    # the newest data is of 12:00 and a capture takes a minute: a start after 12:14 is too late
+    assert one_shot(committed(slot), 11 * MINUTE) == (Phase.DUE, NOON.replace(minute=2, second=0))
+    own = SlotHistory(NOON.replace(minute=2, second=0), RunState.COMMITTED, begun=NOON)
+    assert one_shot(SourceState((*committed(slot).slots, own), slot), 11 * MINUTE)[0] is Phase.DONE
+    assert one_shot(committed(slot), timedelta(0)) == (Phase.DONE, slot)
+
+
+def test_a_one_shot_is_told_that_another_works() -> None:
+    slot = NOON.replace(minute=0, second=0)
+    state = SourceState((SlotHistory(slot, RunState.CLAIMED, claimed_until=NOON + MINUTE),))
+    assert one_shot(state, timedelta(0))[0] is Phase.BUSY
+
+
+@given(st.integers(60, 20 * 60), st.integers(0, 86_400))
+def test_a_one_shot_of_any_period_that_can_keep_the_rpo_keeps_it(period: int, offset: int) -> None:
+    """Started every `period` seconds, whatever the derived cadence is."""
+    every, start = timedelta(seconds=period), NOON + timedelta(seconds=offset)
+    slots: list[SlotHistory] = []
+    newest: datetime | None = None
+    for count in range(40):
+        now = start + count * every
+        found = standing(EVERY_8, SourceState(tuple(slots), newest), now, asked_every=every)
+        if found.phase is Phase.DUE:
+            assert newest is None or 2 * every > EVERY_8.rpo or now + EVERY_8.duration - newest < EVERY_8.rpo
+            slots, newest = [*slots, SlotHistory(found.slot.due, RunState.COMMITTED, begun=now)], now
+    assert len({slot.due for slot in slots}) == len(slots)
+
+
+def test_a_silent_owner_keeps_a_slot_for_a_twentieth_of_the_rpo() -> None:
+    assert claim_lease(15 * MINUTE) == timedelta(seconds=45)
+    assert claim_lease(timedelta(hours=24)) == 5 * MINUTE
+    assert claim_lease(timedelta(seconds=10)) == timedelta(seconds=5)
+    assert claim_lease(timedelta(0)) == 5 * MINUTE
+
+
+def test_patience_grows_with_each_attempt() -> None:
+    assert EVERY_8.patience(0) == 3 * MINUTE
+    assert EVERY_8.patience(2) == 12 * MINUTE
+    assert replace(EVERY_8, duration=MINUTE / 60).patience(0) == MINUTE
+    assert replace(EVERY_8, measured=False).patience(0) == timedelta(hours=2)

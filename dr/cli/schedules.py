@@ -99,7 +99,7 @@ def write(order: Order, out: Path) -> None:
 
 def show_jobs(order: Order, overlay: str, form: str) -> None:
     """One line for each CronJob of the overlay."""
-    from dr.app.deployed import job_item, jobs_sheet
+    from dr.app.rendered import job_item, jobs_sheet
     from dr.report.screen import show
     from dr.schedules.render import OVERLAYS, jobs_of
 

@@ -82,6 +82,8 @@ class FakeKube:
         self.on_idle: Callable[[], None] = lambda: None
         self.kept: set[str] = set()
         """Names whose deletion is asked for and never happens (a finalizer that nobody serves)."""
+        self.withheld: set[str] = set()
+        """What the caller may not do: `create backups.velero.io`."""
 
     def _key(self, resource: Resource, name: str, namespace: str) -> tuple[str, str, str]:
         return f"{resource.group_version}/{resource.plural}", namespace if resource.namespaced else "", name
@@ -156,7 +158,7 @@ class FakeKube:
         return True
 
     def allowed(self, verb: str, resource: Resource, namespace: str = "") -> bool:
-        return True
+        return f"{verb} {resource}" not in self.withheld
 
     def version(self) -> str:
         return "v1.35.0"

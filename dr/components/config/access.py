@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from dr.components.cluster.access import Cutover
+from dr.components.cluster.access import Cutover, KubeApi
 from dr.components.cluster.layout import LABEL_PLAN
 from dr.errors import CONFIGURATION, DrError
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import parse_duration
-from dr.vendors.kubernetes import Listing
 from dr.vendors.kubernetes_objects import KubeObject, Resource, labels_of, mapping, name_of
 from dr.vendors.kubernetes_watching import Changes
 
@@ -29,20 +28,8 @@ NO_CONFIGURATION = frozenset(
 """Made anew by controllers, or state and no configuration, or (namespaces) captured anyway."""
 
 
-class ConfigApi(Protocol):
+class ConfigApi(KubeApi, Protocol):
     """What is needed of `dr.vendors.kubernetes.Kubernetes`."""
-
-    def get(self, resource: Resource, name: str, namespace: str = "") -> KubeObject | None: ...
-
-    def list(
-        self,
-        resource: Resource,
-        namespace: str = "",
-        *,
-        labels: str = "",
-        fields: str = "",
-        metadata_only: bool = False,
-    ) -> Listing: ...
 
     def changes(self, resource: Resource, version: str, seconds: int) -> Changes: ...
 
@@ -50,19 +37,9 @@ class ConfigApi(Protocol):
 
     def served(self) -> Mapping[str, Resource]: ...
 
-    def create(self, resource: Resource, body: KubeObject, namespace: str = "") -> KubeObject: ...
-
-    def patch(self, resource: Resource, name: str, body: KubeObject, namespace: str = "") -> KubeObject: ...
-
     def apply(
         self, resource: Resource, body: KubeObject, namespace: str = "", manager: str = "dr", *, dry_run: bool = False
     ) -> KubeObject: ...
-
-    def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str = "") -> bool: ...
-
-    def allowed(self, verb: str, resource: Resource, namespace: str = "") -> bool: ...
-
-    def version(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

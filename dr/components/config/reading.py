@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from dr.changelog import Entry, LogReader
 from dr.changelog.entries import read_entry, read_segments, refuse_newer
 from dr.changelog.frames import compressing, decompressing, lines
+from dr.changelog.reader import is_pack
 from dr.changelog.units import CHANGES, Unit
 from dr.components.config.access import LOG
-from dr.components.config.state import State, fold
+from dr.components.config.state import DELETE, PUT, State, fold
 from dr.errors import DAMAGED, INSTANT_UNREACHABLE, DrError
 from dr.model.ids import SourceId
 from dr.model.points import Coverage
@@ -26,7 +25,8 @@ from dr.vendors.kubernetes_objects import text
 BASE = "base.zst"
 """The state at the start of a pack, beside its `changes.zst`."""
 BASE_KIND = "config-base"
-_AHEAD = 16
+WHOLE = "dr-whole"
+"""Metadata of a base: whether it is all that there was."""
 
 
 # --- a base
@@ -41,7 +41,14 @@ def written_base(source: SourceId, state: State) -> Iterator[bytes]:
     """A base in chunks: a header line, then one line for each entry."""
     entries = tuple(state.entries())
     last = format_instant(state.last) if state.last else None
-    header: Json = {"format": 1, "kind": BASE_KIND, "source": str(source), "entries": len(entries), "last": last}
+    header: Json = {
+        "format": 1,
+        "kind": BASE_KIND,
+        "source": str(source),
+        "entries": len(entries),
+        "last": last,
+        "whole": state.whole,
+    }
     told = ({"at": format_instant(entry.at), "key": entry.key, "data": entry.data} for entry in entries)
     return compressing(_line(body) for body in (header, *told))
 
@@ -62,7 +69,7 @@ def parsed_base(chunks: Iterable[bytes], where: str, source: SourceId) -> State:
     try:
         header = json.loads(next(stream, b""))
         refuse_newer(header, where)
-        count, last = int(header["entries"]), header["last"]
+        count, last, whole = int(header["entries"]), header["last"], header["whole"] is True
         if (header["kind"], header["source"]) != (BASE_KIND, str(source)):
             raise ValueError(f"it is of {header['source']}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -71,7 +78,7 @@ def parsed_base(chunks: Iterable[bytes], where: str, source: SourceId) -> State:
     if len(entries) != count:
         raise DrError(DAMAGED, f"{where} is damaged: it has {len(entries)} of {count} entries")
     state = fold(entries)
-    state.last = parse_instant(last) if last else None
+    state.last, state.whole = parse_instant(last) if last else None, whole
     return state
 
 
@@ -80,16 +87,24 @@ def parsed_base(chunks: Iterable[bytes], where: str, source: SourceId) -> State:
 
 def state_at(vault: ObjectStore, source: SourceId, instant: datetime | None = None) -> State:
     """The fold of everything seen until the instant (None: until the end of the log). Raises DrError DAMAGED naming the
-    object, INSTANT_UNREACHABLE where the log holds no base to begin from."""
+    object, INSTANT_UNREACHABLE where the log holds nothing to begin from."""
     reader = LogReader(vault, source)
     run = _run_of(list(runs(reader.units())), source, instant)
-    if not run:
+    state = _built(reader, run, instant) if run else State(whole=True)
+    if not state.whole:
+        asked = format_instant(instant) if instant else "its end"
+        raise DrError(INSTANT_UNREACHABLE, f"the log of {source} holds no base to restore {asked} from")
+    return state
+
+
+def state_before(reader: LogReader, seq: int) -> State:
+    """The state at the end of the segment before `seq`; not whole where that cannot be known."""
+    if seq == 1:
+        return State(whole=True)
+    pieces = list(runs(unit for unit in reader.units() if unit.last_seq < seq))
+    if not pieces or pieces[-1][-1].last_seq != seq - 1:
         return State()
-    for index in reversed(range(len(run))):
-        if (state := _begun(reader, run, index, instant)) is not None:
-            return state
-    asked = format_instant(instant) if instant else "its end"
-    raise DrError(INSTANT_UNREACHABLE, f"the log of {source} holds no base to restore {asked} from")
+    return _built(reader, pieces[-1], None)
 
 
 def _run_of(pieces: Sequence[list[Unit]], source: SourceId, instant: datetime | None) -> list[Unit]:
@@ -106,38 +121,34 @@ def _start(units: Iterable[Unit]) -> datetime | None:
     return next((unit.start for unit in units if unit.start), None)
 
 
-def _begun(reader: LogReader, run: Sequence[Unit], index: int, instant: datetime | None) -> State | None:
-    """The state, begun with the base of one unit; None when that cannot be, or is later than the instant."""
-    unit = run[index]
-    if unit.first_seq == 1:
-        return fold(_entries(reader, run[index:], instant))
-    if not is_pack(unit) or (instant and unit.start and unit.start > instant):
+def _built(reader: LogReader, run: Sequence[Unit], instant: datetime | None) -> State:
+    """From the newest base that is not after the instant, else from the first unit of the piece."""
+    for index in reversed(range(len(run))):
+        if is_pack(run[index]) and (base := _base(reader, run[index], instant)) is not None:
+            return fold(_entries(reader, run[index:], instant), base)
+    return fold(_entries(reader, run, instant), State(whole=run[0].first_seq == 1))
+
+
+def _base(reader: LogReader, unit: Unit, instant: datetime | None) -> State | None:
+    """None when it is later than the instant, or not whole itself."""
+    if instant and unit.start and unit.start > instant:
         return None
     state = read_base(reader.vault, base_of(unit.name), reader.source)
-    if instant and state.last and state.last > instant:
-        return None
-    return fold(_entries(reader, run[index:], instant), state)
+    late = instant is not None and state.last is not None and state.last > instant
+    return None if late or not state.whole else state
 
 
 def _entries(reader: LogReader, units: Sequence[Unit], instant: datetime | None) -> Iterator[Entry]:
-    """Segments are fetched ahead, packs streamed; what is empty is not read at all."""
-    where = reader.vault.url
-    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="config-log") as pool:
-        stream = iter([unit for unit in units if unit.entries and _holds(unit, instant)])
-        while block := list(islice(stream, _AHEAD)):
-            fetched = [None if is_pack(unit) else pool.submit(_fetched, reader, unit) for unit in block]
-            for unit, chunks in zip(block, fetched, strict=True):
-                for _, body in reader.read_unit(unit, chunks.result() if chunks else None):
-                    found = (read_entry(line, f"{where}/{unit.name}") for line in body)
-                    yield from (entry for entry in found if instant is None or entry.at <= instant)
+    """What is empty is not read at all."""
+    for unit, (_, body) in reader.read_all(unit for unit in units if unit.entries and _holds(unit, instant)):
+        for line in body:
+            entry = read_entry(line, f"{reader.vault.url}/{unit.name}")
+            if instant is None or entry.at <= instant:
+                yield entry
 
 
 def _holds(unit: Unit, instant: datetime | None) -> bool:
     return instant is None or unit.first is None or unit.first <= instant
-
-
-def _fetched(reader: LogReader, unit: Unit) -> list[bytes]:
-    return [reader.vault.get(unit.name, generation=unit.stored.generation)]
 
 
 def runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
@@ -150,10 +161,6 @@ def runs(units: Iterable[Unit]) -> Iterator[list[Unit]]:
         run.append(unit)
     if run:
         yield run
-
-
-def is_pack(unit: Unit) -> bool:
-    return unit.name.endswith(f"/{CHANGES}")
 
 
 def state_of_pack(vault: ObjectStore, source: SourceId, base: str, changes: str, instant: datetime) -> State:
@@ -176,23 +183,29 @@ class Covered:
     watermark: datetime
 
 
-def covered(units: Iterable[Unit]) -> tuple[Covered, ...]:
-    """Each unbroken piece from the first place that a state can be built from. Pure."""
-    found = [_covered(piece) for piece in runs(units)]
+def covered(units: Iterable[Unit], based: Callable[[Unit], bool]) -> tuple[Covered, ...]:
+    """Each unbroken piece from the first place that a state can be built from; `based` says whether a pack has a whole base."""
+    found = [_covered(piece, based) for piece in runs(units)]
     return tuple(one for one in found if one)
 
 
-def _covered(piece: Sequence[Unit]) -> Covered | None:
-    index = next((at for at, unit in enumerate(piece) if unit.first_seq == 1 or is_pack(unit)), None)
-    if index is None or (start := _start(piece[index:])) is None:
+def _covered(piece: Sequence[Unit], based: Callable[[Unit], bool]) -> Covered | None:
+    firsts = (at for at, unit in enumerate(piece) if unit.first_seq == 1 or (is_pack(unit) and based(unit)))
+    if (index := next(firsts, None)) is None or (start := _start(piece[index:])) is None:
         return None
-    # until the last entry of the first listing, only part of what there was had been written down
-    if piece[index].first_seq == 1:
-        opening = next(unit for unit in piece[index:] if unit.start)
-        start = max(start, opening.last or start) if not is_pack(opening) else start
+    opening = next(unit for unit in piece[index:] if unit.start)
+    if opening.first_seq == 1 and not is_pack(opening):
+        # until the last entry of the first listing, only part of what there was had been written down
+        start = max(start, opening.last or start)
     watermark = piece[-1].watermark or start
     last = max((unit.last for unit in piece if unit.last), default=watermark)
     return Covered(start, max(watermark, last, start), watermark)
+
+
+def has_whole_base(vault: ObjectStore, unit: Unit) -> bool:
+    """By the metadata of the pack's base."""
+    found = vault.stat(base_of(unit.name))
+    return found is not None and found.metadata.get(WHOLE) == "yes"
 
 
 def coverage(spec: SourceSpec, vault: ObjectStore, survives: tuple[FailureDomain, ...]) -> tuple[Coverage, ...]:
@@ -208,12 +221,12 @@ def coverage(spec: SourceSpec, vault: ObjectStore, survives: tuple[FailureDomain
             survives=survives,
             details={"watermark": format_instant(one.watermark), "size": sum(unit.stored.size for unit in units)},
         )
-        for one in covered(units)
+        for one in covered(units, lambda unit: has_whole_base(vault, unit))
     )
 
 
 def history(vault: ObjectStore, source: SourceId, since: datetime | None, until: datetime | None) -> Iterator[Entry]:
     """Puts and deletes in the order of the log. Raises DrError DAMAGED."""
     for entry in LogReader(vault, source).entries(since=since, until=until):
-        if text(entry.data, "op") != "key":
+        if text(entry.data, "op") in (PUT, DELETE):
             yield entry

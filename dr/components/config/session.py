@@ -17,10 +17,10 @@ from dr.changelog.seal import Sealer
 from dr.components.config.access import SECRETS, ConfigApi, ConfigOptions
 from dr.components.config.reading import state_at
 from dr.components.config.sealing import SecretBox, box_for
-from dr.components.config.state import State
+from dr.components.config.state import LOG, RESET, ObjectKey, State
 from dr.components.config.tracking import Change, Form, Tracker
 from dr.components.config.watching import Watch
-from dr.errors import BACKUP_FAILED, CONFIGURATION, NOT_FOUND, DrError
+from dr.errors import BACKUP_FAILED, CONFIGURATION, DAMAGED, INSTANT_UNREACHABLE, NOT_FOUND, DrError
 from dr.model.ids import SourceId
 from dr.ports import Clock, Notice, ObjectStore
 from dr.vendors.kubernetes_objects import NAMESPACES, KubeObject, Resource, namespace_of
@@ -64,12 +64,12 @@ class Session:
 
     def __enter__(self) -> Session:
         parts = self._parts
-        self._state = state_at(parts.vault, parts.source)
-        self._box, opening = _box(parts, self._state)
+        self._state, resets = _known(parts)
+        self._box, keys = _box(parts, self._state)
         self._writer = LogWriter(parts.vault, parts.source, parts.clock)
         self._floor = _latest(parts.clock.now(), self._state.last, self._writer.head.watermark)
         try:
-            self._open([opening] if opening else [])
+            self._open([*resets, *keys])
         except BaseException:
             with suppress(DrError):
                 self._writer.close()
@@ -235,13 +235,26 @@ def _any(_body: KubeObject) -> bool:
     return True
 
 
-def _box(parts: Parts, state: State) -> tuple[SecretBox | None, Entry | None]:
+def _known(parts: Parts) -> tuple[State, list[Entry]]:
+    """What the log holds. One that cannot be read is no reason to stop: everything there is is written down anew."""
+    try:
+        return state_at(parts.vault, parts.source), []
+    except DrError as error:
+        if error.kind not in (DAMAGED, INSTANT_UNREACHABLE):
+            raise
+        parts.notice(Notice(parts.source, "reset", detail=error.message))
+        key = str(ObjectKey("", LOG, parts.source.name))
+        return State(whole=True), [Entry(parts.clock.now(), key, {"op": RESET, "why": error.message})]
+
+
+def _box(parts: Parts, state: State) -> tuple[SecretBox | None, list[Entry]]:
     """Raises DrError CONFIGURATION when Secrets are to be captured and nothing is there to seal them with."""
     if SECRETS not in parts.options.wanted:
-        return None, None
+        return None, []
     if parts.sealer is None:
         raise no_key(parts.source)
-    return box_for(parts.sealer, parts.source, state, _latest(parts.clock.now(), state.last))
+    box, entry = box_for(parts.sealer, parts.source, state, _latest(parts.clock.now(), state.last))
+    return box, [entry] if entry else []
 
 
 def no_key(source: SourceId) -> DrError:

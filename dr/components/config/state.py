@@ -1,6 +1,7 @@
 """What entries of a config log mean, and the state that they add up to. Pure.
 
-`put` carries the normalised object (a Secret's data sealed), `delete` says that it is gone, `key` a sealed key of digests.
+`put` carries the normalised object (a Secret's data sealed), `delete` says that it is gone, `key` a sealed key of digests;
+`reset` says that what came before could not be read, and that everything there is follows it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dr.errors import DAMAGED, DrError
 from dr.ports import Json
 from dr.vendors.kubernetes_objects import KubeObject, Resource, mapping, text
 
-PUT, DELETE, KEY = "put", "delete", "key"
+PUT, DELETE, KEY, RESET = "put", "delete", "key", "reset"
 NOWHERE = "-"
 """The namespace of what has none, in a key."""
-DIGEST_KEYS = "digestkeys.dr"
-"""Stands for a kind in the keys of `key` entries."""
+DIGEST_KEYS, LOG = "digestkeys.dr", "logs.dr"
+"""Stand for a kind in the keys of `key` and `reset` entries."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,11 +69,13 @@ class Held:
 
 @dataclass(slots=True)
 class State:
-    """The fold of a log's entries, until the last of them. `keys`: sealed keys of digests, by id."""
+    """The fold of a log's entries, until the last of them. `keys`: sealed keys of digests, by id; `whole`: nothing that came
+    before the first of them is missing."""
 
     objects: dict[ObjectKey, Held] = field(default_factory=dict)
     keys: dict[str, Entry] = field(default_factory=dict)
     last: datetime | None = None
+    whole: bool = False
 
     def take(self, entry: Entry) -> None:
         """Raises DrError DAMAGED."""
@@ -83,6 +86,8 @@ class State:
             self.objects.pop(key, None)
         elif op == KEY:
             self.keys[key.name] = entry
+        elif op == RESET:
+            self.objects, self.keys, self.whole = {}, {}, True
         else:
             raise DrError(DAMAGED, f"a config log holds an entry {op!r} of {entry.key}, which nothing here understands")
         self.last = entry.at

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -32,9 +33,10 @@ class _NoRedirect(HTTPRedirectHandler):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One HTTP request and its answer's status. `ca_file`: roots trusted besides the system's."""
+    """One HTTP request and its answer's status. `ca_file`: roots trusted besides the system's; `sleep`: between retries."""
 
     ca_file: Path | None = None
+    sleep: Callable[[float], None] = time.sleep
 
     def call(self, url: str, body: bytes | None = None) -> None:
         """GET, or POST of JSON. Raises DrError by what was answered; the URL is a secret, so only its host is named."""
@@ -104,9 +106,11 @@ def _escaped(text: str) -> str:
 
 def _post(caller: Caller, url: str, body: Mapping[str, object]) -> None:
     data = json.dumps(body, ensure_ascii=False).encode()
-    with_retry(lambda: caller.call(url, data), what="telling", attempts=4, deadline_s=DEADLINE_S)
+    with_retry(lambda: caller.call(url, data), what="telling", attempts=4, deadline_s=DEADLINE_S, sleep=caller.sleep)
 
 
 def ping(url: str, caller: Caller) -> None:
     """The signal of life. Raises DrError; tried twice, because the next one is due soon."""
-    with_retry(lambda: caller.call(url), what="the signal of life", attempts=2, deadline_s=TIMEOUT_S)
+    with_retry(
+        lambda: caller.call(url), what="the signal of life", attempts=2, deadline_s=TIMEOUT_S, sleep=caller.sleep
+    )

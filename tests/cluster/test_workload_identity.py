@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dr.app.keys import open_keys
+from dr.changelog.seal import Sealer
+from dr.settings import load_settings
+from dr.vendors.google import GoogleAccess
 from lab.grants import CLUSTER_VAULT
+from lab.kms.names import CONFIG_KEYS
 from lab.kube import Kube, wait_for
 from lab.state import Lab
 from lab.workloads import ANNOTATION, Workloads
@@ -44,7 +49,10 @@ print(json.dumps({
 BOTH = """
 import json, os
 from pathlib import Path
+from dr.app.keys import open_keys
+from dr.changelog.seal import Sealer
 from dr.errors import DrError
+from dr.settings import KeySettings
 from dr.vendors.google import GoogleAccess
 from dr.vendors.kubernetes import Kubernetes
 from dr.vendors.kubernetes_objects import Resource
@@ -55,8 +63,15 @@ for namespace in (os.environ["NAMESPACE"], "default"):
         found[namespace] = sorted(item["metadata"]["name"] for item in listed)
     except DrError as error:
         found[namespace] = error.kind.code
-reply = GoogleAccess(ca_file=Path(os.environ["CA"])).session().get(os.environ["STORAGE"] + "/storage/v1/b/energent-dr-control/o")
-print(json.dumps({"kubernetes": found, "google": reply.status_code}))
+access = GoogleAccess(ca_file=Path(os.environ["CA"]), kms_endpoint=os.environ["KMS"])
+reply = access.session().get(os.environ["STORAGE"] + "/storage/v1/b/energent-dr-control/o")
+keys = open_keys(KeySettings(*os.environ["KEYS"].split()), access)
+sealed = Sealer(keys).seal(b"password", b"Secret/a/b")
+try:
+    Sealer(keys).open(sealed, b"Secret/a/b")
+except DrError as error:
+    opens = error.kind.code
+print(json.dumps({"kubernetes": found, "google": reply.status_code, "sealed": sealed, "opens": opens}))
 """
 REFUSED = """
 import google.auth
@@ -94,7 +109,8 @@ def account(namespace: str, name: str, annotations: dict[str, str]) -> Object:
 
 def outcome(lab: Lab, admin: Kube, namespace: str, name: str, script: str, service_account: str) -> str:
     """Run the script to its end in a pod; what it printed."""
-    values = {"CA": str(lab.ca), "STORAGE": lab.endpoints["storage"], "NAMESPACE": namespace, "POD": namespace}
+    values = {"CA": str(lab.ca), "STORAGE": lab.endpoints["storage"], "KMS": lab.endpoints["kms"]}
+    values |= {"NAMESPACE": namespace, "POD": namespace, "KEYS": " ".join(f"gcp-kms://{key}" for key in CONFIG_KEYS)}
     env = [{"name": key, "value": value} for key, value in values.items()]
     container = {"name": "main", "image": "python", "args": ["-c", script], "env": env}
     spec = {"containers": [container], "serviceAccountName": service_account, "restartPolicy": "Never"}
@@ -132,7 +148,7 @@ def test_a_pod_has_its_identitys_rights_and_no_others(
 def test_dr_in_a_pod_reaches_its_cluster_and_google_without_any_file(
     lab: Lab, admin: Kube, namespace: str, bound: str
 ) -> None:
-    """In-cluster configuration: only what the pod's own Role allows."""
+    """In-cluster configuration: only what the pod's own Role allows. What it seals it cannot open."""
     api = "rbac.authorization.k8s.io"
     meta = {"name": "reader", "namespace": namespace}
     rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
@@ -144,7 +160,11 @@ def test_dr_in_a_pod_reaches_its_cluster_and_google_without_any_file(
     admin.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "seen", "namespace": namespace}})
     found = json.loads(outcome(lab, admin, namespace, "both", BOTH, bound).splitlines()[-1])
     assert "seen" in found["kubernetes"].pop(namespace)
-    assert found == {"kubernetes": {"default": "not-authorised"}, "google": 200}
+    sealed = found.pop("sealed")
+    assert found == {"kubernetes": {"default": "not-authorised"}, "google": 200, "opens": "not-authorised"}
+    settings = load_settings(lab.settings, {})  # a lab's settings name the same keys; who restores opens
+    access = GoogleAccess(lab.key("restore"), kms_endpoint=settings.endpoints.kms, ca_file=settings.ca_file)
+    assert Sealer(open_keys(settings.keys, access)).open(sealed, b"Secret/a/b") == b"password"
 
 
 def test_a_pod_without_annotation_or_binding_has_no_identity(lab: Lab, admin: Kube, namespace: str) -> None:

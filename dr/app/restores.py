@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from dr.app.captures import specs_of
 from dr.app.core import App
+from dr.app.who import who
 from dr.errors import NOT_FOUND, REJECTED, USAGE, DrError
 from dr.model.evidence import DrillRow
 from dr.model.ids import SourceId
@@ -20,6 +22,7 @@ from dr.record.codec import decode
 from dr.report.envelope import Item
 from dr.report.results import begun_item
 from dr.run.drill import list_drills, load_report
+from dr.run.leasing import leased
 from dr.run.planning import Planner, Predictions, Want, refuse_gaps, refuse_over_budget
 from dr.run.restore import RestoreResult, RestoreRunner
 
@@ -69,7 +72,9 @@ def _method(row: DrillRow) -> str:
 
 
 def runner(app: App, base: str = "restores", stop: Callable[[], bool] = lambda: False) -> RestoreRunner:
-    return RestoreRunner(app.journal(base), app.clock, app.engine, stop)
+    return RestoreRunner(
+        app.journal(base), app.clock, app.engine, stop, partial(leased, app.control, app.clock, who(app))
+    )
 
 
 def apply(app: App, plan: RestorePlan, stop: Callable[[], bool] = lambda: False) -> RestoreResult:

@@ -6,8 +6,9 @@ No question is asked here. One item's failure stops that item and those that wai
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -78,6 +79,12 @@ class RestoreResult:
         return all(item.restored is Restored.DONE for item in self.items)
 
 
+@contextmanager
+def unheld(_plan: RestorePlan) -> Iterator[Callable[[], None]]:
+    """Where nothing prunes."""
+    yield lambda: None
+
+
 @dataclass(frozen=True, slots=True)
 class RestoreRunner:
     """Applies plans. `journal` is the one of `restores` (or `drills`) and continues after failures."""
@@ -86,6 +93,8 @@ class RestoreRunner:
     clock: Clock
     engine: Engine
     stop: Callable[[], bool] = field(default=never)
+    leased: Callable[[RestorePlan], AbstractContextManager[Callable[[], None]]] = field(default=unheld)
+    """Keeps a plan's points from being pruned inside the block; what it gives lets them go again."""
 
     def apply(self, plan: RestorePlan, items: Sequence[RestoreItem]) -> RestoreResult:
         """Run, or resume, to the end of every item. Raises DrError LOCKED while another process applies it, and REJECTED
@@ -96,10 +105,13 @@ class RestoreRunner:
         recipes = [tuple(item.restorer.steps(work)) for item, work in zip(items, works, strict=True)]
         refuse_circles(items, recipes)
         hold = self.journal.claim(plan.id)
-        with self.engine.renewing(hold), ending(hold):
+        with self.engine.renewing(hold), ending(hold), self.leased(plan) as let_go:
             results = self._side_by_side(hold, items, works, recipes)
             self._end(hold, results)
-        return RestoreResult(plan, results, started, self.clock.stamp())
+            result = RestoreResult(plan, results, started, self.clock.stamp())
+            if result.ok:
+                let_go()
+        return result
 
     def _keep(self, plan: RestorePlan) -> None:
         """The plan itself, create-only: a resume applies what was reviewed."""

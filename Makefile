@@ -48,8 +48,10 @@ doctor: ## Name what is missing on this machine
 demo: doctor setup ## Fill, back up, lose, restore, measure: the whole job in the lab
 	$(BIN)/python -m lab demo
 
-conformance: setup ## The storage contract against a real bucket: make conformance BUCKET=name
-	DR_CONFORMANCE_BUCKET=$(BUCKET) $(PYTEST) tests/contract/test_storage_server.py -q
+conformance: setup ## Contracts against the real thing: make conformance BUCKET=name KEY_RING=projects/P/locations/L/keyRings/R
+	@test -n "$(BUCKET)$(KEY_RING)" || { echo "name a BUCKET or a KEY_RING"; exit 2; }
+	test -z "$(BUCKET)" || DR_CONFORMANCE_BUCKET=$(BUCKET) $(PYTEST) tests/contract/test_storage_server.py -q
+	test -z "$(KEY_RING)" || DR_CONFORMANCE_KEY_RING=$(KEY_RING) $(PYTEST) tests/contract/test_kms_server.py -q
 
 docs: setup ## Generated parts of the documentation
 	$(BIN)/python docs/render.py

@@ -40,8 +40,8 @@ class Looking:
         """It left a report that was read."""
         return self._known is not None and drill in self._known.seen
 
-    def look(self) -> tuple[Overview | None, bool]:
-        """Where everything stands, None before any vault has answered; and whether all that was asked did answer."""
+    def look(self) -> tuple[Overview | None, tuple[str, ...]]:
+        """Where everything stands, None before every vault has answered once; and what did not answer."""
         now = self.app.clock.now()
         trouble: list[str] = []
         if self._due is None or now >= self._due:
@@ -52,14 +52,14 @@ class Looking:
             before = self._known or Watched(now)
             known = replace(before, read=now, coverage=read_coverage(self.app, before, trouble))
         self._known = known
-        trouble = list(dict.fromkeys([*trouble, *known.trouble]))
+        silent = tuple(dict.fromkeys([*trouble, *known.trouble]))
         components = self._components()
         if not all(component in self._listed for component in components):
-            return None, False
+            return None, silent
         listed = min((self._listed[component] for component in components), default=now)
         urls = {self.app.settings.vault(component).url: self._points[component] for component in components}
         found = overview_of(self.app, Cached(listed, urls), known)
-        return replace(found, instants=self._instants(), trouble=tuple(trouble)), not trouble
+        return replace(found, instants=self._instants(), trouble=silent), silent
 
     def _components(self) -> list[str]:
         return [row.component for row in self.app.strategy.objectives if row.sources]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
 
 import click
 
@@ -23,9 +24,15 @@ def command(ctx: click.Context, tick_s: float, once: bool) -> None:
     in the settings one of several replicas works at a time. Logs are JSON lines.
     """
     from dr.app.service import service_parts
+    from dr.app.watching import Watching
+    from dr.run.logs import json_log
     from dr.run.service import Service
 
-    service = Service(service_parts(the_app(ctx), trouble=lambda error: service.cannot_lead(error)), tick_s)
+    app = the_app(ctx)
+    watching = None if once else Watching(app, json_log())
+    service = Service(service_parts(app, watching, lambda error: service.cannot_lead(error)), tick_s)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
-    ctx.exit(service.once() if once else service.run())
+    with watching or nullcontext():
+        code = service.once() if once else service.run()
+    ctx.exit(code)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import structlog
-
 from dr.errors import DrError, Exit
 from dr.model.ids import SourceId
 from dr.model.timeline import format_instant
@@ -18,6 +16,7 @@ from dr.ports import Leader, Notice, Observer
 from dr.run.clock import boottime
 from dr.run.following import Follow, Followers, FollowReports
 from dr.run.leading import Alone
+from dr.run.logs import json_log
 from dr.run.runner import Captured, CaptureResult
 from dr.run.scheduler import Reports, Scheduler
 
@@ -68,14 +67,7 @@ class Service:
         self._asked = 0
         self._asked_at = 0.0
         self._trouble = ""
-        self._log = structlog.wrap_logger(
-            structlog.PrintLogger(),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.JSONRenderer(),
-            ],
-        )
+        self._log = json_log()
 
     # --- stopping
 

@@ -58,7 +58,7 @@ class Watching:
         self._app, self._log = app, log
         self._watch = Watch(app.strategy, lambda: app.clock.now())
         self._metrics = Metrics(self._watch, app.settings.scope)
-        self._metrics.know(spec.id for spec in app.specs())
+        self._metrics.know(app.specs())
         self._state = State(leads=not app.settings.lease.name, started=app.clock.now())
         self._metrics.leader.set(self._state.leads)
         self._looking = Looking(app)
@@ -66,6 +66,7 @@ class Watching:
         self._troubles: tuple[str, ...] = ()
         self._look = Repeating("watch", self._look_again, self._bug)
         self._channels = list(_channels(app, Heard(self._sent, self._unsent)))
+        self._metrics.know_channels(channel.name for channel in self._channels)
         self._deadman = _deadman(app, self._withheld, self._pinged)
         self._threads = [self._look, *map(self._telling, self._channels)]
         if self._deadman:
@@ -130,10 +131,9 @@ class Watching:
     # --- looking
 
     def _look_again(self) -> float:
-        overview, whole = self._looking.look()
-        self._watch.overview = overview
-        self._metrics.refreshes.labels("whole" if whole else "partial").inc()
-        self._told_trouble(overview.trouble if overview else ("no vault has answered yet",))
+        self._watch.overview, silent = self._looking.look()
+        self._metrics.refreshes.labels("partial" if silent else "whole").inc()
+        self._told_trouble(silent)
         if self._looks % SKEW_EVERY == 0:
             self._compare_clocks()
         self._looks += 1
@@ -203,11 +203,8 @@ class Watching:
             failure = channel.ledger.failure
             yield Service(channel.name, failure.message if failure else "takes messages", good=failure is None)
         if self._deadman:
-            yield Service(
-                "Signal of life",
-                self._deadman.reason or "given",
-                good=not self._deadman.reason or not self._state.leads,
-            )
+            reason = self._deadman.reason
+            yield Service("Signal of life", f"withheld: {reason}" if reason else "given", good=not reason)
 
     def _unready(self) -> str:
         overview = self._watch.overview

@@ -21,7 +21,8 @@ from prometheus_client.registry import Collector
 
 from dr import __version__
 from dr.model.ids import SourceId
-from dr.model.strategy import Strategy
+from dr.model.strategy import SourceSpec, Strategy
+from dr.plan.modes import MODES
 from dr.plan.overview import Overview
 from dr.plan.status import Standing, StatusRow
 from dr.ports import Notice
@@ -104,14 +105,23 @@ class Metrics:
         )
         self.refreshes = Counter("dr_refreshes", "Looks at the stores.", ("result",), registry=registry)
 
-    def know(self, sources: Iterable[SourceId]) -> None:
+    def know(self, specs: Iterable[SourceSpec]) -> None:
         """Series of all sources exist from the start, at 0: what appears with its first event has no rate."""
-        for source in sources:
-            labels = (source.component, str(source))
+        for spec in specs:
+            labels = (spec.id.component, str(spec.id))
             for result in RESULTS:
                 self.captures.labels(*labels, result)
-            for metric in (self.capture_s, self.failures, self.entries, self.lag, self.quarantined):
-                metric.labels(*labels)
+            self.capture_s.labels(*labels)
+            self.failures.labels(*labels)
+            if spec.id.kind in MODES and MODES[spec.id.kind].log:
+                for metric in (self.entries, self.lag, self.quarantined):
+                    metric.labels(*labels)
+
+    def know_channels(self, channels: Iterable[str]) -> None:
+        """As `know`, of those who are told."""
+        for channel in channels:
+            self.sent.labels(channel)
+            self.unsent.labels(channel)
 
     def captured(self, source: SourceId, result: str, seconds: float) -> None:
         """A capture ended, as `ports.Observer` says it."""

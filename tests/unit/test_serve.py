@@ -40,7 +40,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 def metrics(found: Overview | None = None) -> tuple[Metrics, Watch]:
     watch = Watch(STRATEGY, lambda: NOW, found)
     made = Metrics(watch, "lab")
-    made.know(spec.id for spec in STRATEGY.sources())
+    made.know(STRATEGY.sources())
     return made, watch
 
 

@@ -39,8 +39,10 @@ class KmsServer:
     directory: Path
     process: subprocess.Popen[str] | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
+    _clients: dict[str, Kms] = field(default_factory=dict)
 
     def start(self) -> KmsServer:
+        self._clients.clear()
         certificate, key = self.lab.certificate
         flags = ["--dir", self.directory, "--iam", self.lab.directory, "--cert", certificate, "--key", key]
         flags += ["--port", self.ports.get("port", 0), "--control-port", self.ports.get("control_port", 0)]
@@ -65,8 +67,8 @@ class KmsServer:
             self.process = None
 
     def kms(self, name: str) -> Kms:
-        """As that identity."""
-        return Kms(self.access(name))
+        """As that identity, on one connection for each."""
+        return self._clients.setdefault(name, Kms(self.access(name)))
 
     def access(self, name: str) -> GoogleAccess:
         endpoint = f"127.0.0.1:{self.ports['port']}"

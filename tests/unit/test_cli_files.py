@@ -138,3 +138,15 @@ def test_empty_lists_in_every_form(dr: Call, form: str) -> None:
         assert code == 0
         if form == "json":
             assert json.loads(out)["items"] == []
+
+
+def test_a_key_file_is_made_once_and_says_how_to_declare_it(dr: Call, tmp_path: Path) -> None:
+    code, out, err = dr("init", "--key", "secret.key")
+    assert code == 0
+    assert f"primary: file://{tmp_path / 'secret.key'}" in out
+    assert "keep a copy" in err
+    assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
+    before = (tmp_path / "secret.key").read_bytes()
+    assert dr("init", "--key", "secret.key")[0] == 2
+    assert (tmp_path / "secret.key").read_bytes() == before
+    assert dr("init", "--key", "nowhere/secret.key")[0] == 2

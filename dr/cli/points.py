@@ -16,6 +16,7 @@ from dr.cli.common import (
     span_of,
     the_app,
 )
+from dr.cli.points_hold import hold_command, release_command
 from dr.cli.points_prune import command as prune_command
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def command() -> None:
     """List, show, verify, hold, release, prune and rebuild recovery points."""
 
 
-command.add_command(prune_command)
+for subcommand in (hold_command, release_command, prune_command):
+    command.add_command(subcommand)
 
 
 @command.command("list")
@@ -38,8 +40,10 @@ command.add_command(prune_command)
 @click.pass_context
 def list_command(ctx: click.Context, components: tuple[str, ...], fresh: bool, form: str) -> None:
     """All recovery points, oldest first."""
+    from dr.app.holding import keeping
     from dr.app.overview import catalogue, points_of
     from dr.report.envelope import point_item
+    from dr.report.retention import kept_item, kept_words
     from dr.report.screen import show
     from dr.report.tables import points_sheet
 
@@ -47,13 +51,16 @@ def list_command(ctx: click.Context, components: tuple[str, ...], fresh: bool, f
     names = components_of(components)
     app.rows(names)
     points = points_of(catalogue(app, fresh=fresh), names)
-    items = list(map(point_item, points))
+    known = keeping(app, names)
+    items = [{**point_item(point), **kept_item(point.name, known.holds, known.condemned)} for point in points]
+    kept, notes = kept_words(known.holds, known.condemned), [known.unknown] if known.unknown else []
     emit(
         form,
         "RecoveryPoint",
         items,
         name="name",
-        table=lambda wide: show(points_sheet(points, app.clock.now(), wide=wide)),
+        table=lambda wide: show(points_sheet(points, app.clock.now(), wide=wide, kept=kept, notes=notes)),
+        notes=notes,
     )
 
 
@@ -63,18 +70,22 @@ def list_command(ctx: click.Context, components: tuple[str, ...], fresh: bool, f
 @click.pass_context
 def show_command(ctx: click.Context, name: str, form: str) -> None:
     """One recovery point: its manifest as it is stored. NAME is a slot or a manifest's name."""
+    from dr.app.holding import keeping
     from dr.record.catalogue import read_point
     from dr.record.codec import to_json
     from dr.report.envelope import envelope
+    from dr.report.retention import kept_item
 
     app = the_app(ctx)
     summary = one_point(app, name)
     point = read_point(app.vault(summary.source.component), summary)
+    known = keeping(app, (summary.source.component,))
     item = {
         **to_json(point.manifest),
         "name": point.ref.name,
         "generation": point.ref.generation,
         "sha256": point.ref.sha256,
+        **kept_item(point.ref.name, known.holds, known.condemned),
     }
     if form == "name":
         click.echo(point.ref.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from dr.model.evidence import DrillReport, DrillRow, Verdict
@@ -71,15 +71,22 @@ def _of_one_domain(reason: str) -> bool:
     return reason.partition(" ")[0] in set(FailureDomain)
 
 
-def points_sheet(points: Sequence[PointSummary], now: datetime, *, wide: bool = False) -> Sheet:
-    """`dr points list`."""
+def points_sheet(
+    points: Sequence[PointSummary],
+    now: datetime,
+    *,
+    wide: bool = False,
+    kept: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> Sheet:
+    """`dr points list`. `kept`: by manifest name, what else speaks for a point or against it."""
     titles = ["source", "as of", ">age", "method", ">size", "survives", "kept until"]
     columns = columns_of(*titles, *(["committed", "name"] if wide else []))
-    rows = tuple(_point_row(point, now, wide) for point in points)
-    return Sheet(columns, rows, empty="no recovery point yet; make one with: dr backup")
+    rows = tuple(_point_row(point, now, wide, (kept or {}).get(point.name, "")) for point in points)
+    return Sheet(columns, rows, tuple(notes), empty="no recovery point yet; make one with: dr backup")
 
 
-def _point_row(point: PointSummary, now: datetime, wide: bool) -> tuple[Cell, ...]:
+def _point_row(point: PointSummary, now: datetime, wide: bool, kept: str) -> tuple[Cell, ...]:
     row = (
         cell(point.source),
         cell(format_instant(point.as_of)),
@@ -87,7 +94,7 @@ def _point_row(point: PointSummary, now: datetime, wide: bool) -> tuple[Cell, ..
         cell(point.method),
         cell(words.size(point.size)),
         cell(" ".join(point.survives)),
-        cell(format_instant(point.retain_until)[:10]),
+        cell(f"{format_instant(point.retain_until)[:10]} {kept}".rstrip(), Tone.WARN if kept else Tone.PLAIN),
     )
     return (*row, cell(format_instant(point.committed)), cell(point.name)) if wide else row
 

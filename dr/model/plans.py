@@ -22,6 +22,9 @@ class Target:
     """Source-side name -> target-side name: namespaces (`energent-ai` -> `drill-3f2a-energent-ai`), `database` -> id."""
     protected: str = ""
     """What a person typed to allow a write over it."""
+    named: tuple[str, ...] = ()
+    """What goes over it only because a person named it too: `secret:namespace/name`, `secret:*`, and `newer`, for deleting what
+    was made after the instant."""
 
 
 @dataclass(frozen=True, slots=True)

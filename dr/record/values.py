@@ -107,7 +107,7 @@ gap = record(
     after=optional(instant),
 )
 
-target = record(Target, isolated=boolean, prefix=text, names=by_name(text), protected=text)
+target = record(Target, isolated=boolean, prefix=text, names=by_name(text), protected=text, named=many(text))
 point_ref = record(PointRef, name=text, generation=integer, sha256=text)
 planned_restore = record(
     PlannedRestore,

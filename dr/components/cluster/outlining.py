@@ -24,8 +24,8 @@ def outline(
     if not captured:
         raise DrError(NOT_FOUND, f"{manifest.name} names no namespaces")
     namespaces = mapped(target, captured)
-    living = _living(kube, namespaces)
-    _refuse(target, spec.id.name, living)
+    living = living_namespaces(kube, namespaces)
+    refuse_living(target, spec.id.name, living)
     native = has_native(manifest.details)
     excluded = excluded_kinds(target.isolated, native)
     return PlannedRestore(
@@ -54,13 +54,13 @@ def has_native(details: Mapping[str, object]) -> bool:
     return any(text(volume, "method") == "NativeSnapshot" for volume in sequence(details, "volumes"))
 
 
-def _living(kube: KubeApi, namespaces: Mapping[str, str]) -> tuple[str, ...]:
+def living_namespaces(kube: KubeApi, namespaces: Mapping[str, str]) -> tuple[str, ...]:
     """Target namespaces that exist."""
     found = {name_of(item) for item in kube.list(NAMESPACES, metadata_only=True).items}
     return tuple(sorted(found & set(namespaces.values())))
 
 
-def _refuse(target: Target, source: str, living: tuple[str, ...]) -> None:
+def refuse_living(target: Target, source: str, living: tuple[str, ...]) -> None:
     """What a person must type is the name of the protected cluster: it is all its namespaces that would be written over."""
     if not living:
         return

@@ -1,0 +1,81 @@
+"""Configuration brought back as of an instant, from the change log or from one pack of it (`ports.Restorer`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from dr.changelog.seal import Sealer
+from dr.components.cluster.containing import contain
+from dr.components.config.access import ConfigApi
+from dr.components.config.applying import Applying
+from dr.components.config.deciding import newer
+from dr.components.config.evidence import Evidence
+from dr.components.config.living import resources_of
+from dr.components.config.outlining import Outlining
+from dr.components.config.teardown import teardown
+from dr.model.plans import PlannedRestore, Target
+from dr.model.points import Check, Coverage, PointManifest
+from dr.model.strategy import FailureDomain, SourceSpec
+from dr.ports import Clock, Json, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
+from dr.vendors.kubernetes_objects import sequence, uid_of
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRestorer:
+    """`vault` is read when a plan is made; `sealer` None: no key is declared."""
+
+    api: ConfigApi
+    sealer: Callable[[], Sealer | None]
+    vault: Callable[[], ObjectStore]
+    clock: Clock
+    method: str
+
+    def outline(
+        self,
+        spec: SourceSpec,
+        origin: PointManifest | Coverage,
+        requested: datetime,
+        domain: FailureDomain,
+        target: Target,
+    ) -> PlannedRestore:
+        outlining = Outlining(self.api, self.sealer(), self.vault(), self.method)
+        return outlining.outline(spec, origin, requested, domain, target)
+
+    def steps(self, work: RestoreWork) -> Sequence[Step]:
+        """A cluster that is restored in the same plan comes first: its daily state is older than what is written here."""
+        applying = self._applying(work)
+        names, isolated = applying.form.names, work.item.target.isolated
+        after = () if isolated else ("cluster",)
+        contained = [Step("contain", partial(contain, self.api, names, ()))] if isolated else []
+        rest = [] if isolated else [Step("newer", partial(self._newer, applying))]
+        read = Step("read", applying.read, after=after)
+        return (read, *contained, *applying.steps(), Step("settle", applying.settle), *rest)
+
+    def _newer(self, applying: Applying, context: StepContext) -> Json:
+        """What was made after the instant goes only when a person said so."""
+        if not applying.rules.deletes_newer:
+            return {"deleted": []}
+        kinds = [str(kind) for kind in sequence(applying.work.item.details, "kinds")]
+        resources = resources_of(applying.wanted, self.api.served(), kinds)
+        deleted = []
+        for resource in resources.values():
+            living = applying.living.of(resource)
+            for key in newer(applying.wanted, living):
+                self.api.delete(resource, key.name, key.namespace, uid=uid_of(living[key]))
+                deleted.append(str(key))
+        return {"deleted": deleted}
+
+    def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
+        return Evidence(self._applying(work)).contents()
+
+    def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return Evidence(self._applying(work)).checks(outcomes)
+
+    def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return teardown(self.api, self._applying(work).form.names, self.clock, outcomes)
+
+    def _applying(self, work: RestoreWork) -> Applying:
+        return Applying(self.api, self.sealer(), work)

@@ -9,21 +9,26 @@ from dr.cli.common import component_option, components_of, emit, next_command, o
 
 @click.command("check")
 @component_option
+@click.option("--pre", is_flag=True, help="Only what a restore or a drill needs, as the identity that restores.")
 @output_option()
 @click.pass_context
-def command(ctx: click.Context, components: tuple[str, ...], form: str) -> None:
-    """Look at permissions, protection settings, stores, formats and the clock. Exit 1 when something is not as it must be."""
-    from dr.report.envelope import check_item
+def command(ctx: click.Context, components: tuple[str, ...], pre: bool, form: str) -> None:
+    """Look at permissions of each identity, versions, protection settings, locks, places, keys, clocks, and whether the
+    table can be kept. Exit 1 when something is not as it must be; warnings do not fail."""
+    from dr.app.checks import check, check_before_restore
+    from dr.report.findings import finding_item, findings_sheet
     from dr.report.screen import show
-    from dr.report.tables import checks_sheet
-    from dr.run.checking import check_everything
 
-    app = the_app(ctx)
-    rows = app.rows(components_of(components))
-    checks = check_everything(
-        app.places(rows), [app.source(spec) for row in rows for spec in row.sources], app.clock.now
-    )
-    emit(form, "Check", list(map(check_item, checks)), name="name", table=lambda _: show(checks_sheet(checks)))
-    if not all(check.passed for check in checks):
+    names = components_of(components)
+    if pre:
+        findings = check_before_restore(the_app(ctx, "restore"), names)
+    else:
+        findings = check(the_app(ctx), names)
+    items = list(map(finding_item, findings))
+    emit(form, "Check", items, name="name", table=lambda wide: show(findings_sheet(findings, wide=wide)))
+    if not all(finding.passed for finding in findings):
         ctx.exit(1)
-    next_command("dr plan", "shows what can be kept")
+    if pre:
+        next_command("dr restore plan --point-in-time T", "says what would be restored from what")
+    else:
+        next_command("dr plan", "shows what can be kept")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dr.model.points import Coverage
+from dr.model.points import Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Follower, Inspector, KeyWrapper, LivingWitness, ObjectStore, Restorer, Source
 
@@ -37,6 +37,9 @@ class Kit:
     inspectors: tuple[Inspector, ...]
     restorers: tuple[Restorer, ...]
     witness: LivingWitness | None = None
+    ready: Callable[[SourceSpec], tuple[Check, ...]] | None = None
+    """For `dr check --pre`: what a restore needs besides the vault, asked as whoever restores. A failure to look is a failed
+    check, not an exception."""
     follower: Callable[[SourceSpec], Follower] | None = None
     """For sources that are captured continuously."""
     coverage: Callable[[SourceSpec, ObjectStore, tuple[FailureDomain, ...]], tuple[Coverage, ...]] | None = None

@@ -17,7 +17,7 @@ from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from dr.errors import CONFLICT, NOT_AUTHORISED, NOT_FOUND, RETENTION_REFUSED, DrError
-from dr.ports import ObjectInfo, Stored
+from dr.ports import ObjectInfo, PlaceFacts, Stored
 from dr.stores.digest import CHUNK, Digest, crc32c, require_name, require_whole
 from dr.stores.reader import ChunkReader
 from dr.vendors.google import GoogleAccess, translate
@@ -263,6 +263,21 @@ class GcsStore:
             return parsedate_to_datetime(date) if date else None
 
         return self._ask(f"ask {self.url} for its clock", attempt)
+
+    def describe(self) -> PlaceFacts:
+        """See `ports.Described`."""
+
+        def attempt() -> PlaceFacts:
+            bucket = self._client.bucket(self._name)
+            bucket.reload(timeout=TIMEOUT, retry=None)
+            return PlaceFacts(
+                location=str(bucket.location or ""),
+                object_retention=bucket.object_retention_mode == "Enabled",
+                retention_s=int(bucket.retention_period or 0),
+                versioned=bool(bucket.versioning_enabled),
+            )
+
+        return self._ask(f"read the settings of {self.url}", attempt)
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         def translated() -> T:

@@ -216,7 +216,8 @@ class Kubernetes:
 
     def allowed(self, verb: str, resource: Resource, namespace: str = "") -> bool:
         """Whether the caller may do it (SelfSubjectAccessReview)."""
-        asked = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
+        plural, _, part = resource.plural.partition("/")
+        asked = {"verb": verb, "group": resource.group, "resource": plural, "subresource": part, "namespace": namespace}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         answer = self.create(ACCESS_REVIEWS, {**body, "spec": {"resourceAttributes": asked}})
         return mapping(answer, "status").get("allowed") is True

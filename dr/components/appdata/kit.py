@@ -19,4 +19,5 @@ def kit(wiring: Wiring) -> Kit:
         inspectors=(FirestoreExportInspector(),),
         restorers=(ExportRestorer(api, clock, open_store), PitrRestorer(api, clock)),
         witness=FirestoreWitness(api, clock),
+        ready=lambda spec: FirestoreSource(spec, api, clock, open_store).ready(),
     )

@@ -18,7 +18,7 @@ from dr.model.points import Artefact, Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import floor_to, format_duration, format_instant, parse_instant
 from dr.plan.cost import export_cost
-from dr.plan.permissions import CAPTURE, Where, permissions
+from dr.plan.permissions import CAPTURE, RESTORE, Where, permissions
 from dr.plan.prices import Prices
 from dr.ports import Clock, Draft, Json, ObjectInfo, ObjectStore, SourceFacts, Step, StepContext
 from dr.vendors.firestore_operations import Database, Operation
@@ -84,7 +84,7 @@ class FirestoreSource:
         )
 
     def check(self) -> tuple[Check, ...]:
-        granted = self._permissions()
+        granted = self._permissions(CAPTURE)
         try:
             database = living(self.api, self.options)
         except DrError as error:
@@ -92,15 +92,30 @@ class FirestoreSource:
         wanted = self.options.location
         return (
             granted,
-            Check("point-in-time recovery", database.history, "on" if database.history else "off: there is no history"),
+            Check("point-in-time recovery", database.history, self._reach(database)),
             Check("delete protection", database.protected, "on" if database.protected else "off: one call deletes all"),
             Check("location", wanted in ("", database.location), f"{database.location}, declared {wanted or 'none'}"),
             self._readable(),
         )
 
-    def _permissions(self) -> Check:
-        """All that a capture needs, the export too, which nothing else could tell before it is made."""
-        needed, name = permissions(CAPTURE, Where.DATABASE), f"permissions on project {self.options.project}"
+    def ready(self) -> tuple[Check, ...]:
+        """What a restore needs of Firestore: that it answers, and what it lets this identity do."""
+        granted, name = self._permissions(RESTORE), "firestore"
+        try:
+            found = self.api.database(self.options.project, self.options.database)
+        except DrError as error:
+            return (granted, Check(name, False, error.message))
+        words = "exists" if found else "does not exist: it can be restored from exports only"
+        return (granted, Check(name, True, f"answers; {self.options.database} {words}"))
+
+    def _reach(self, database: Database) -> str:
+        if not database.history:
+            return "off: there is no history"
+        return f"on, back to {format_instant(database.earliest)}" if database.earliest else "on, with no history yet"
+
+    def _permissions(self, identity: str) -> Check:
+        """All that it needs, the export too, which nothing else could tell before it is made."""
+        needed, name = permissions(identity, Where.DATABASE), f"permissions on project {self.options.project}"
         try:
             missing = self.api.missing_permissions(self.options.project, needed)
         except DrError as error:

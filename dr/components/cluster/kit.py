@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from dr.components.cluster.access import Velero
+from dr.components.cluster.checking import check_ready
 from dr.components.cluster.inspector import VeleroInspector
 from dr.components.cluster.living import LivingCluster
 from dr.components.cluster.restorer import VeleroRestorer
@@ -26,4 +27,5 @@ def kit(wiring: Wiring) -> Kit:
         inspectors=(VeleroInspector(),),
         restorers=(VeleroRestorer(velero, wiring.clock),),
         witness=LivingCluster(velero, wiring.clock),
+        ready=lambda spec: check_ready(spec, velero, wiring.clock.now()),
     )

@@ -68,7 +68,7 @@ class VeleroSource:
         return SourceFacts(self.spec.id, self.clock.now(), details=details)
 
     def check(self) -> tuple[Check, ...]:
-        return check_all(self.spec, self.velero, self.options)
+        return check_all(self.spec, self.velero, self.options, self.clock.now())
 
     def capture(self, slot: Slot, vault: ObjectStore, now: datetime) -> Sequence[Step]:
         return (

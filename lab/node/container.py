@@ -155,6 +155,7 @@ class ContainerRunner:
             "volumes": box.mounts(spec),
             "parent": os.getpid(),
             "pid_file": str(self._pid_file),
+            "read_only": (spec.get("securityContext") or {}).get("readOnlyRootFilesystem", False),
         }
 
     async def _spawn(self, spec: Manifest) -> asyncio.subprocess.Process:

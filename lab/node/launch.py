@@ -17,6 +17,7 @@ from typing import NoReturn
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 PR_SET_PDEATHSIG = 1
+SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 0x1
 CANNOT_START = 128  # what a container runtime reports when the command itself could not be started
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,14 +53,21 @@ def enter_namespaces() -> None:
     mount("none", "/", None, MS_REC | MS_PRIVATE)
 
 
+def make_place(source: str, target: str) -> None:
+    """Something that `source` can be mounted on, if there is nothing yet."""
+    if os.path.exists(target):
+        return
+    if os.path.isdir(source):
+        os.makedirs(target)
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, "a"):
+        pass
+
+
 def bind(source: str, target: str, *, read_only: bool = False) -> None:
     """Makes `source` (a file or directory with all that is mounted in it) appear at `target`, which is created."""
-    if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "a"):
-            pass
+    make_place(source, target)
     mount(source, target, None, MS_BIND | MS_REC)
     if read_only:
         kept = os.statvfs(target).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME)
@@ -84,11 +92,27 @@ def graft(host: str, inside: str, targets: list[str]) -> None:
             bind(path, copy)
 
 
-def build_root(root: str, volumes: list[dict[str, str]]) -> None:
-    """The container's file system: the machine's, plus `volumes` ({source, target, read_only})."""
+def mark_read_only(path: str, read_only: bool) -> None:
+    """Everything that is mounted at `path` and below it."""
+    added, taken = (MOUNT_ATTR_RDONLY, 0) if read_only else (0, MOUNT_ATTR_RDONLY)
+    attributes = (ctypes.c_uint64 * 4)(added, taken, 0, 0)
+    where = ctypes.c_char_p(path.encode())
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    done = _libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, where, AT_RECURSIVE, attributes, size)
+    _check(done, f"mount_setattr {path}")
+
+
+def build_root(root: str, volumes: list[dict[str, str]], read_only: bool) -> None:
+    """The container's file system: the machine's, plus `volumes` ({source, target, read_only}). `read_only`: nothing but the
+    volumes and /dev can be written."""
     mount("tmpfs", root, "tmpfs", 0)
     places = sorted((os.path.realpath(volume["target"]), volume) for volume in volumes)
     graft("/", root, [target for target, _ in places])
+    if read_only:
+        for target, volume in places:
+            make_place(volume["source"], root + target)
+        mark_read_only(root, True)
+        mark_read_only(f"{root}/dev", False)
     for target, volume in places:
         bind(volume["source"], root + target, read_only=bool(volume["read_only"]))
 
@@ -155,7 +179,7 @@ def main(path: str) -> int:
     os.setsid()
     try:
         enter_namespaces()
-        build_root(spec["root"], spec["volumes"])
+        build_root(spec["root"], spec["volumes"], bool(spec.get("read_only")))
     except OSError as error:
         print(f"cannot prepare the container: {error}", file=sys.stderr)
         return CANNOT_START

@@ -109,6 +109,26 @@ class LogWriter:
             self._changed.notify_all()
         return future
 
+    def barrier(self) -> Future[Head]:
+        """Resolves when all that was appended before is durable; writes nothing itself."""
+        future: Future[Head] = Future()
+        with self._changed:
+            if self._broken or not (self._pending or self._busy):
+                future.set_exception(self._broken) if self._broken else future.set_result(self._head)
+                return future
+            self._pending.append(_Piece([], 0, None, None, None, future, time.monotonic()))
+            self._changed.notify_all()
+        return future
+
+    def lock(self, info: ObjectInfo) -> None:
+        """Lock an object that the log refers to, as segments are."""
+        self._locker.lock(info)
+
+    @property
+    def broken(self) -> DrError | None:
+        """What broke the writer."""
+        return self._broken
+
     def flush(self) -> Head:
         """Wait until all that was appended is durable. Raises the DrError that broke the writer."""
         with self._changed:
@@ -172,6 +192,8 @@ class LogWriter:
         return self._closing or self._pending_bytes >= SEGMENT_BYTES
 
     def _store(self, batch: Sequence[_Piece]) -> Head:
+        if not any(piece.lines or piece.watermark for piece in batch):  # barriers only
+            return self._head
         lines = [line for piece in batch for line in piece.lines]
         head = SegmentHead(
             source=str(self._source),

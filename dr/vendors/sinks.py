@@ -1,0 +1,58 @@
+"""A sink of Cloud Logging, read for checks: where it sends entries and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from dr.errors import NOT_FOUND, DrError
+from dr.vendors.google import GoogleAccess, translate
+from dr.vendors.loading import preload
+from dr.vendors.retry import with_retry
+
+HOST = "logging.googleapis.com"
+_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """`destination` for Pub/Sub: `pubsub.googleapis.com/projects/P/topics/T`."""
+
+    destination: str
+    filtered: str
+    disabled: bool
+    writer: str
+    """The identity that publishes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """One identity's way to the Logging API, by REST."""
+
+    access: GoogleAccess
+
+    def sink(self, project: str, name: str) -> Sink | None:
+        """None when there is none. Raises DrError NOT_AUTHORISED, UNREACHABLE."""
+        url = f"https://{self.access.logging_endpoint or HOST}/v2/projects/{quote(project)}/sinks/{quote(name)}"
+        try:
+            found = with_retry(lambda: _get(self.access, url, name), what=f"read sink {name}", deadline_s=_TIMEOUT_S)
+        except DrError as error:
+            if error.kind is NOT_FOUND:
+                return None
+            raise
+        told = {key: str(found.get(key, "")) for key in ("destination", "filter", "writerIdentity")}
+        return Sink(told["destination"], told["filter"], bool(found.get("disabled")), told["writerIdentity"])
+
+
+def _get(access: GoogleAccess, url: str, name: str) -> Mapping[str, Any]:
+    preload("requests")
+    try:
+        answer = access.session().get(url, timeout=_TIMEOUT_S)
+        answer.raise_for_status()
+        body = answer.json()
+    except Exception as error:
+        raise translate(error, f"read sink {name}") from error
+    assert isinstance(body, dict)
+    return body

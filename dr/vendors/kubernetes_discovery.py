@@ -24,5 +24,6 @@ def _of_group(group: object) -> Iterator[Resource]:
     """The preferred version comes first."""
     for version in sequence(group, "versions"):
         for entry in sequence(version, "resources"):
-            plural, scope = text(entry, "resource"), text(entry, "scope")
-            yield Resource(name_of(group), text(version, "version"), plural, scope == "Namespaced")
+            plural, namespaced = text(entry, "resource"), text(entry, "scope") == "Namespaced"
+            kind = text(entry, "responseKind", "kind")
+            yield Resource(name_of(group), text(version, "version"), plural, namespaced, kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dr.model.timeline import parse_instant
@@ -20,6 +20,8 @@ class Resource:
     version: str
     plural: str
     namespaced: bool = True
+    kind: str = field(default="", compare=False)
+    """`Deployment`, where discovery told it: the items of a list do not say."""
 
     @property
     def group_version(self) -> str:

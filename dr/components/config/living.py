@@ -76,7 +76,7 @@ class LivingConfig:
         source = self.source(spec)
         api, served = source.follower.api, source.follower.api.served()
         living = Living(api, frozenset(source.namespaces()), True)
-        for kind in source.options.wanted:
+        for kind in (NAMESPACE_KIND, *source.options.wanted):
             if kind in served:
                 for key, body in living.of(served[kind]).items():
                     yield RestoredItem(str(key), content_digest(normalised(kind, body)), last_change(body))

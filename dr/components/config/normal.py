@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from dr.components.cluster.comparing import MADE_BY_CLUSTER
+from dr.components.cluster.layout import LABEL_PLAN
 from dr.vendors.kubernetes_objects import (
     KubeObject,
     annotations_of,
@@ -39,6 +40,8 @@ _BOOTSTRAP = "kubernetes.io/bootstrapping"
 
 def skipped(kind: str, body: KubeObject) -> str:
     """Why an object is not captured; empty when it is."""
+    if kind != "namespaces" and LABEL_PLAN in labels_of(body):
+        return "made by a restore"
     if _LEADER in annotations_of(body):
         return "a leader election"
     if any(_regenerates(owner) for owner in sequence(body, "metadata", "ownerReferences")):
@@ -65,8 +68,8 @@ def _touched(account: KubeObject) -> bool:
 
 
 def normalised(kind: str, body: KubeObject) -> Plain:
-    """Without status, identity, history and what the server or a controller fills in; docs/config.md lists it."""
-    kept = {key: _without_nulls(value) for key, value in body.items() if key not in ("metadata", "status")}
+    """Without type, status, identity, history and what the server or a controller fills in; docs/config.md lists it."""
+    kept = {key: _without_nulls(value) for key, value in body.items() if key not in (*_ENVELOPE, "status")}
     plain: Plain = {**kept, "metadata": _metadata(kind, body)}
     return _BY_KIND.get(kind, _same)(plain)
 

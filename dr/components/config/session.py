@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -95,12 +95,13 @@ class Session:
 
     def _open(self, opening: Sequence[Entry]) -> None:
         """Every kind listed against the log; all differences in one append, so that no instant shows half of them."""
-        self._spaces_tracker = self._tracker(NAMESPACES, self._parts.options.chooses)
+        served = self._parts.api.served()
+        self._spaces_tracker = self._tracker(served[str(NAMESPACES)], self._parts.options.chooses)
         self._spaces = self._watch(self._spaces_tracker, self._emit_spaces)
         found: list[Change] = []
         self._spaces.sync(found.extend)
         self._chosen = self._named()
-        watches = [self._new(resource) for resource in self._served()]
+        watches = [self._new(resource) for resource in self._unwatched(served)]
         with ThreadPoolExecutor(_LISTERS, thread_name_prefix="config-list") as pool:
             list(pool.map(lambda watch: watch.sync(found.extend), watches))
         self._watches = {str(watch.resource): watch for watch in watches}
@@ -108,8 +109,7 @@ class Session:
         self._writer.flush()
         self._state = State()  # from here on the trackers know
 
-    def _served(self) -> list[Resource]:
-        served = self._parts.api.served()
+    def _unwatched(self, served: Mapping[str, Resource]) -> list[Resource]:
         return [served[kind] for kind in self._parts.options.wanted if kind in served and kind not in self._watches]
 
     def _new(self, resource: Resource) -> Watch:
@@ -173,7 +173,7 @@ class Session:
     def _discover(self) -> None:
         """Kinds that are served by now. What cannot be reached is looked for again soon."""
         try:
-            new = self._served()
+            new = self._unwatched(self._parts.api.served())
             self._state = state_at(self._parts.vault, self._parts.source) if new else State()
             for resource in new:
                 self._add(self._new(resource))

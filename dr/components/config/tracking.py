@@ -91,7 +91,7 @@ class Tracker:
             return self.gone(key, LEFT)
         if skipped(key.kind, body):
             return self.gone(key, SKIPPED)
-        plain, before = normalised(key.kind, body), self.known.get(key)
+        plain, before = self._typed(normalised(key.kind, body)), self.known.get(key)
         found = Known(uid_of(body), version_of(body), self._form.mark(plain))
         if before is not None and (before.uid, before.version) == (found.uid, found.version):
             return None
@@ -99,6 +99,10 @@ class Tracker:
         if before is not None and before.mark == found.mark:
             return None
         return Change(key, self._form.data(key, plain, body))
+
+    def _typed(self, plain: Plain) -> Plain:
+        """The items of a list do not say what they are, events do."""
+        return {"apiVersion": self.resource.group_version, "kind": self.resource.kind, **plain}
 
     def gone(self, key: ObjectKey, why: str = "") -> Change | None:
         """The object is no more."""

@@ -40,6 +40,7 @@ APPLICATION_BUCKET = "energent-production-storage-lab"
 VELERO_BUCKET = "energent-velero"
 CLUSTER_VAULT = "energent-vault-cluster"
 APPDATA_VAULT = "energent-vault-appdata"
+CONFIG_VAULT = "energent-vault-config"
 CONTROL_BUCKET = "energent-dr-control"
 
 BUCKETS = (
@@ -47,6 +48,7 @@ BUCKETS = (
     BucketSpec(VELERO_BUCKET, REGION, False),  # Velero rewrites its metadata, so it can't be locked
     BucketSpec(CLUSTER_VAULT, VAULT_REGION, True),
     BucketSpec(APPDATA_VAULT, VAULT_REGION, True),
+    BucketSpec(CONFIG_VAULT, VAULT_REGION, True),
     BucketSpec(CONTROL_BUCKET, VAULT_REGION, True),
 )
 
@@ -66,7 +68,7 @@ def _buckets(*names: str) -> tuple[str, ...]:
 
 
 PLACES: Mapping[Where, tuple[str, ...]] = {
-    Where.VAULT: _buckets(CLUSTER_VAULT, APPDATA_VAULT),
+    Where.VAULT: _buckets(CLUSTER_VAULT, APPDATA_VAULT, CONFIG_VAULT),
     Where.CONTROL: _buckets(CONTROL_BUCKET),
     Where.VELERO: _buckets(VELERO_BUCKET),
     Where.DATABASE: (PROJECT_RESOURCE,),

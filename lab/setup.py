@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import urllib3
 import yaml
 
-from lab.grants import APPDATA_VAULT, BUCKETS, CLUSTER_VAULT, CONTROL_BUCKET, BucketSpec, apply_grants
+from lab.grants import APPDATA_VAULT, BUCKETS, CLUSTER_VAULT, CONFIG_VAULT, CONTROL_BUCKET, BucketSpec, apply_grants
 from lab.iam import Iam
 from lab.kms.names import CONFIG_KEYS
 from lab.parts import Site
@@ -47,6 +47,7 @@ def settings(site: Site) -> Mapping[str, object]:
         "vaults": {
             "cluster": {"url": f"gs://{CLUSTER_VAULT}", **vault},
             "appdata": {"url": f"gs://{APPDATA_VAULT}", **vault},
+            "config": {"url": f"gs://{CONFIG_VAULT}", **vault},
         },
         "credentials": {name: f"keys/{name}.json" for name in ("capture", "restore")},
         "kubernetes": {name: f"kubeconfigs/{name}" for name in ("capture", "restore")},

@@ -70,6 +70,8 @@ def rights_of(rules: Iterable[Rule]) -> tuple[Right, ...]:
 
 SEE = "get list watch"
 CHANGE = "get list watch create update patch delete deletecollection"
+APPLY = "get list create patch delete"
+_ROLES = Rule("rbac.authorization.k8s.io", "roles clusterroles", "escalate bind")
 LEASE = Rule("coordination.k8s.io", "leases", "get create update patch", Scope.OWN)
 """For the election of `dr run`."""
 
@@ -113,7 +115,7 @@ def source_rules(spec: SourceSpec) -> tuple[Rule, ...]:
 def kubernetes_rules(identity: str, sources: Iterable[SourceSpec]) -> tuple[Rule, ...]:
     """What an identity needs to serve these sources; prune never talks to a cluster."""
     if identity == RESTORE:
-        return _RESTORE
+        return tuple(dict.fromkeys((*_RESTORE, *(rule for spec in sources for rule in _applied(spec)))))
     if identity != CAPTURE:
         return ()
     return tuple(dict.fromkeys((LEASE, *(rule for spec in sources for rule in source_rules(spec)))))
@@ -128,15 +130,22 @@ def config_resources(spec: SourceSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _configuration(spec: SourceSpec) -> Iterable[Rule]:
+def _configuration(spec: SourceSpec, verbs: str = SEE) -> list[Rule]:
     """One rule for each API group, in the order of the strategy."""
     if spec.id.kind != "kubernetes":
-        return ()
+        return []
     groups: dict[str, list[str]] = {}
     for name in config_resources(spec):
         plural, _, group = name.partition(".")
         groups.setdefault(group or "-", []).append(plural)
-    return [Rule(group, " ".join(plurals), SEE) for group, plurals in groups.items()]
+    return [Rule(group, " ".join(plurals), verbs) for group, plurals in groups.items()]
+
+
+def _applied(spec: SourceSpec) -> list[Rule]:
+    """What server-side apply of the configuration needs. A role that grants what the restorer itself lacks can be written
+    only with `escalate`, and bound only with `bind`."""
+    rules = _configuration(spec, APPLY)
+    return [*rules, *([_ROLES] if any(rule.groups == _ROLES.groups for rule in rules) else [])]
 
 
 # --- Google Cloud ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from dr.app.restores import measured_restores, planner, runner
 from dr.errors import NOT_FOUND, USAGE, DrError
 from dr.model.drills import DrillOrder, Scenario
 from dr.model.evidence import DrillReport
+from dr.model.plans import DeclaredStep
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
 from dr.ports import RestoredItem
@@ -40,6 +41,7 @@ def run_drill(
     requested: datetime | None = None,
     disaster_at: datetime | None = None,
     witness: Path | None = None,
+    declared_steps: tuple[DeclaredStep, ...] = (),
     stop: Callable[[], bool] = lambda: False,
 ) -> DrillResult:
     """Declare, restore, check, measure, tear down, report. Without `disaster_at` the disaster is declared to be now."""
@@ -58,6 +60,7 @@ def run_drill(
             disaster_at=disaster,
             declared=declared,
             witness=words,
+            steps=declared_steps,
         )
         drill = DrillRunner(
             planner(app),

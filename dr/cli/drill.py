@@ -17,6 +17,7 @@ from dr.cli.common import (
     output_option,
     the_app,
 )
+from dr.cli.declared import declare_option, declared_of
 from dr.cli.interrupt import interruptible
 from dr.cli.progress import progress
 
@@ -38,6 +39,7 @@ def command() -> None:
 @click.option(
     "--witness", type=click.Path(dir_okay=False, path_type=Path), help="A writer's record of acknowledged writes."
 )
+@declare_option
 @output_option("junit", "html")
 @click.pass_context
 def run_command(
@@ -47,6 +49,7 @@ def run_command(
     instant: str | None,
     disaster_at: str | None,
     witness: Path | None,
+    declares: tuple[str, ...],
     form: str,
 ) -> None:
     """Restore what the schedule made (never a new backup), check it, measure RTO and RPO, tear down.
@@ -67,6 +70,7 @@ def run_command(
             requested=instant_of(instant, "--point-in-time"),
             disaster_at=instant_of(disaster_at, "--disaster-at"),
             witness=witness,
+            declared_steps=declared_of(declares),
             stop=stop,
         )
     show_report(result.report, form)

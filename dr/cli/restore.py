@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from dr.cli.common import (
     output_option,
     the_app,
 )
+from dr.cli.declared import declare_option, declared_of
 from dr.cli.interrupt import interruptible
 from dr.cli.progress import progress
 
@@ -34,6 +36,7 @@ DOMAINS = ("logical", "source", "cluster", "region", "project")
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
 @click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full.")
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
+@declare_option
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @output_option()
 @click.pass_context
@@ -44,6 +47,7 @@ def command(
     domain: str,
     over: str,
     max_cost: float | None,
+    declares: tuple[str, ...],
     auto_approve: bool,
     form: str,
 ) -> None:
@@ -55,7 +59,7 @@ def command(
         return
     with progress(form) as listener:
         app = the_app(ctx, "restore", listener)
-        plan = planned(app, instant, components, domain, over, max_cost)
+        plan = replace(planned(app, instant, components, domain, over, max_cost), declared=declared_of(declares))
         if form in ("table", "wide"):
             show_plan(app, plan, form)
         if not auto_approve:
@@ -69,6 +73,7 @@ def command(
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
 @click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full.")
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
+@declare_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `dr restore apply`.")
 @output_option()
 @click.pass_context
@@ -79,6 +84,7 @@ def plan_command(
     domain: str,
     over: str,
     max_cost: float | None,
+    declares: tuple[str, ...],
     out: Path | None,
     form: str,
 ) -> None:
@@ -87,7 +93,7 @@ def plan_command(
     from dr.report.envelope import restore_plan
 
     app = the_app(ctx, "restore")
-    plan = planned(app, instant, components, domain, over, max_cost)
+    plan = replace(planned(app, instant, components, domain, over, max_cost), declared=declared_of(declares))
     if out:
         write_new(out, encode(plan))
     if form in ("json", "yaml"):
@@ -182,7 +188,8 @@ def approve() -> None:
 def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -> None:
     """Exit 0 when all is restored, 3 when only part is, 7 when a point is damaged, else the failure's own code."""
     from dr.app.restores import apply
-    from dr.report.results import restored_item, restored_sheet
+    from dr.report.envelope import declared_item
+    from dr.report.results import recovery_notes, restored_item, restored_sheet
     from dr.report.screen import show
 
     with interruptible() as stop:
@@ -198,7 +205,7 @@ def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -
         for entry in result.items
     ]
     took = result.ended.seconds_since(result.started)
-    notes = [f"restore {plan.id}: {took:.1f} s in this run"]
+    notes = [f"restore {plan.id}: {took:.1f} s in this run", *recovery_notes(plan, took)]
     emit(
         form,
         "Restored",
@@ -207,6 +214,8 @@ def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -
         table=lambda _: show(restored_sheet(items, notes)),
         id=plan.id,
         seconds=took,
+        declared=[declared_item(step) for step in plan.declared],
+        recovery_seconds=took + sum(step.took.total_seconds() for step in plan.declared),
     )
     code = exit_code(result)
     if code:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dr.model.plans import DeclaredStep
 from dr.model.runs import Stamp
 from dr.model.strategy import FailureDomain
 
@@ -41,3 +42,5 @@ class DrillOrder:
     """When the recovery clock started."""
     witness: str
     """`file:<sha256>` of a writer's record, or `living source`."""
+    steps: tuple[DeclaredStep, ...] = ()
+    """What recovery from the loss of a cluster, region or project takes besides, as declared."""

@@ -58,6 +58,14 @@ class PlannedRestore:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredStep:
+    """A part of recovery that is outside of `dr`'s reach and is counted as a person says: a new cluster's creation."""
+
+    name: str
+    took: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class RestorePlan:
     """What `dr restore plan` shows and `dr restore apply` does, no more and no less."""
 
@@ -68,6 +76,8 @@ class RestorePlan:
     items: tuple[PlannedRestore, ...]
     gaps: tuple[Gap, ...] = ()
     max_cost_usd: float | None = None
+    declared: tuple[DeclaredStep, ...] = ()
+    """What recovery takes besides."""
 
     @property
     def cost_usd(self) -> float:

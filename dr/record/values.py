@@ -13,7 +13,7 @@ from dr.model.evidence import (
     Verdict,
 )
 from dr.model.ids import Slot, SourceId
-from dr.model.plans import PlannedRestore, PointRef, RestorePlan, Target
+from dr.model.plans import DeclaredStep, PlannedRestore, PointRef, RestorePlan, Target
 from dr.model.points import Artefact, Check, Gap, PointManifest
 from dr.model.retention import (
     Condemned,
@@ -124,6 +124,7 @@ planned_restore = record(
     reasons=many(text),
     details=details,
 )
+declared_step = record(DeclaredStep, name=text, took=duration)
 restore_plan = record(
     RestorePlan,
     id=text,
@@ -133,6 +134,7 @@ restore_plan = record(
     items=many(planned_restore),
     gaps=many(gap),
     max_cost_usd=optional(number),
+    declared=many(declared_step),
 )
 
 timing = record(StepTiming, step=text, start_s=number, end_s=number, detail=text)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from dr.model.plans import PlannedRestore, RestorePlan
+from dr.model.plans import DeclaredStep, PlannedRestore, RestorePlan
 from dr.model.points import Check, Gap, PointSummary
 from dr.model.timeline import format_instant
 from dr.plan.proof import DrillMark
@@ -150,6 +150,10 @@ def gap_item(gap: Gap) -> Item:
     }
 
 
+def declared_item(step: DeclaredStep) -> Item:
+    return {"name": step.name, "seconds": step.took.total_seconds()}
+
+
 def restore_plan(plan: RestorePlan) -> dict[str, object]:
     """The whole plan under its envelope."""
     return envelope(
@@ -160,5 +164,6 @@ def restore_plan(plan: RestorePlan) -> dict[str, object]:
         created=when(plan.created),
         cost_usd=plan.cost_usd,
         max_cost_usd=plan.max_cost_usd,
+        declared=[declared_item(step) for step in plan.declared],
         gaps=[gap_item(gap) for gap in plan.gaps],
     )

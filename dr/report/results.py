@@ -109,8 +109,18 @@ def folded(entries: Sequence[str]) -> Sequence[str]:
     return entries if more <= 1 else (*entries[:SHOWN], f"... and {more} more kinds of things (-o wide lists them)")
 
 
+def recovery_notes(plan: RestorePlan, took: float) -> Iterable[str]:
+    """What was declared, and the recovery time with it."""
+    if plan.declared:
+        steps = ", ".join(f"{step.name} {words.span(step.took.total_seconds())}" for step in plan.declared)
+        whole = took + sum(step.took.total_seconds() for step in plan.declared)
+        yield f"declared, not measured: {steps}; recovery time with it: {words.span(whole)}"
+
+
 def _plan_notes(plan: RestorePlan, wide: bool) -> Iterable[str]:
     yield f"plan {plan.id}, requested {format_instant(plan.requested)}"
+    for step in plan.declared:
+        yield f"  before it, as declared: {step.name} {words.span(step.took.total_seconds())}"
     for item in plan.items:
         yield f"{item.source}:"
         yield from (f"  creates {entry}" for entry in (item.creates if wide else folded(item.creates)))

@@ -93,6 +93,7 @@ class DrillRunner:
             "declared_at": format_instant(order.declared.wall),
             "strategy_sha256": self.strategy.sha256,
             "witness": order.witness,
+            "declared": [{"name": step.name, "seconds": step.took.total_seconds()} for step in order.steps],
             "rows": rows,
         }
         self.control.put(f"{BASE}/{order.id}/order.json", dump(body))

@@ -10,10 +10,12 @@ from dr.model.evidence import DrillRow, LostWrites, Recovery, StepTiming, Verdic
 from dr.model.plans import PlannedRestore
 from dr.model.points import Check, Gap
 from dr.model.runs import StepOutcome
-from dr.model.strategy import Objective, Strategy
+from dr.model.strategy import FailureDomain, Objective, Strategy
 from dr.plan.judge import judge, loss, undrilled, witness_check
 from dr.plan.modes import MODES
 from dr.run.measured import CHECK_STEP, VERIFY_STEP, decode_checks, decode_lost
+
+_NEW_CLUSTER = frozenset({FailureDomain.CLUSTER, FailureDomain.REGION, FailureDomain.PROJECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,13 @@ def _measured_row(order: DrillOrder, objective: Objective, result: ItemResult) -
 
 def _recovery(order: DrillOrder, objective: Objective, result: ItemResult) -> Recovery:
     """Declaration to the end of the last check; None when the checks were never reached."""
+    declared = declared_steps(order, result.item.domain)
+    before = declared[-1].end_s if declared else 0.0
     steps = tuple(
         StepTiming(
             outcome.step,
-            outcome.started.seconds_since(order.declared),
-            outcome.ended.seconds_since(order.declared),
+            before + outcome.started.seconds_since(order.declared),
+            before + outcome.ended.seconds_since(order.declared),
             f"clock: {'monotonic' if outcome.ended.boot_id == order.declared.boot_id else 'wall'}",
         )
         for outcome in result.outcomes
@@ -115,7 +119,18 @@ def _recovery(order: DrillOrder, objective: Objective, result: ItemResult) -> Re
     ends = [timing.end_s for timing in steps if timing.step == CHECK_STEP]
     measured = ends[0] if ends and not result.error else None
     detection = (order.declared.wall - order.disaster_at).total_seconds()
-    return Recovery(objective.rto.total_seconds(), measured, detection, steps)
+    return Recovery(objective.rto.total_seconds(), measured, detection, (*declared, *steps))
+
+
+def declared_steps(order: DrillOrder, domain: FailureDomain) -> tuple[StepTiming, ...]:
+    """What was declared comes first, one after the other, where what it replaces was lost."""
+    found: list[StepTiming] = []
+    start = 0.0
+    for step in order.steps if domain in _NEW_CLUSTER else ():
+        end = start + step.took.total_seconds()
+        found.append(StepTiming(step.name, start, end, "declared, not measured"))
+        start = end
+    return tuple(found)
 
 
 def _objects(by_step: Mapping[str, StepOutcome]) -> int:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from dr.changelog.entries import Head
-from dr.changelog.reader import LogReader
+from dr.changelog.reader import LogReader, head_of
 from dr.ports import Clock
 
+RECENT = timedelta(minutes=1)
 _LOOK_S = 0.5
+_LONGEST = timedelta(days=36500)
 
 
 def catch_up_by_other(
@@ -19,11 +21,17 @@ def catch_up_by_other(
     *,
     heartbeat: timedelta,
     stop: Callable[[], bool] = lambda: False,
+    recent: timedelta = RECENT,
 ) -> datetime | None:
-    """The log's watermark once it has reached `since`; None when nobody continues the log (silent for three heartbeats), or
-    `stop()`. An idle follower still writes a segment each heartbeat, so silence is a sign. Raises DrError."""
-    seen = reader.head()
-    silent_from = clock.stamp()
+    """The log's watermark once it has reached `since`; None when nobody continues the log, or `stop()`. Raises DrError.
+
+    An idle follower still writes a segment each heartbeat, so silence is a sign: three heartbeats of it while we look, or
+    a log whose last object is older than those by `recent` (clocks differ).
+    """
+    last = reader.last()
+    if last is None or clock.now() - last.stored.created > min(recent, _LONGEST) + 3 * heartbeat:
+        return None
+    seen, silent_from = head_of(last), clock.stamp()
     while not stop():
         if reached(seen, since):
             return seen.watermark

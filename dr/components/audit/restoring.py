@@ -20,7 +20,7 @@ from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import compact_instant, format_instant, parse_instant
-from dr.ports import Json, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
+from dr.ports import Json, ObjectInfo, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
 
 ARCHIVE = "archive"
 """Key of the archive's place in `Target.names`."""
@@ -50,7 +50,7 @@ class AuditRestorer:
         until, last_seq = _bounds(origin, requested)
         named = self._named(spec.id, target, requested)
         where = named.names[ARCHIVE]
-        if next(iter(self.open_store(where).list()), None) is not None:
+        if held(self.open_store(where)):
             raise DrError(TARGET_EXISTS, f"{where} is not empty; a restore goes into a new place")
         size = origin.size if isinstance(origin, PointManifest) else _number(origin.details, "size")
         return PlannedRestore(
@@ -155,10 +155,10 @@ class AuditRestorer:
             return (Check(title, True, "kept: it was made by a real restore"),)
         if not work.item.target.prefix or work.item.target.prefix not in where:
             return (Check(title, False, f"left alone: its name does not carry {work.item.target.prefix!r}"),)
-        for info in list(store.list()):
+        for info in _listed(store):
             if info.name == INDEX or info.name.endswith(".jsonl.zst"):
                 store.delete(info.name, generation=info.generation)
-        left = [info.name for info in store.list()]
+        left = held(store)
         return (Check(title, not left, f"left: {', '.join(left[:3])}" if left else "deleted, and gone"),)
 
 
@@ -218,3 +218,18 @@ def _kept(vault: ObjectStore, told: Mapping[str, object]) -> bool:
         if error.kind not in _BAD:
             raise
         return False
+
+
+def _listed(store: ObjectStore) -> list[ObjectInfo]:
+    """A folder that does not exist holds nothing."""
+    try:
+        return list(store.list())
+    except DrError as error:
+        if error.kind is not NOT_FOUND:
+            raise
+        return []
+
+
+def held(store: ObjectStore) -> list[str]:
+    """Names of what stands there."""
+    return [info.name for info in _listed(store)]

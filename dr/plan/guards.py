@@ -26,16 +26,16 @@ def counts_of(points: Iterable[tuple[str, datetime]]) -> dict[str, dict[str, int
     return found
 
 
-def shrunk(now: Counts, last: PruneRecord | None, explained: Counts) -> str:
+EMPTY = "it lists no recovery point at all, and an empty listing is an error, not an empty vault"
+
+
+def shrunk(now: Counts, last: PruneRecord, explained: Counts) -> str:
     """Where a listing has fewer points than the last prune left, beyond what prunes since then removed (`explained`)."""
-    if not now:
-        return "it lists no recovery point at all, and an empty listing is an error, not an empty vault"
-    for source, months in (last.points if last else {}).items():
+    for source, months in last.points.items():
         for month, count in months.items():
             found = now.get(source, {}).get(month, 0)
             missing = count - explained.get(source, {}).get(month, 0) - found
             if missing > 0:
-                assert last is not None
                 since = format_instant(last.at)
                 return f"{missing} points of {source} due in {month} are gone that the prune of {since} had left"
     return ""

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from dr.errors import CLOCK_SKEW, FROZEN, LISTING_SHRANK, TOO_MUCH_AT_ONCE, DrError
 from dr.model.retention import Condemned, PruneEnded, PruneRecord, Remains, Tombstone
 from dr.model.timeline import compact_instant
-from dr.plan.guards import SHARE, counts_of, share_of, shrunk, skewed, too_much
+from dr.plan.guards import EMPTY, SHARE, counts_of, share_of, shrunk, skewed, too_much
+from dr.plan.retain import SKEW
 from dr.ports import Clock, ObjectStore
 from dr.record.freeze import require_not_frozen
 from dr.record.journal import Journal
@@ -91,7 +92,7 @@ class Pruner:
         deletion.run(standing, now)
         for tombstone in new:
             stones.decide(tombstone)
-        stones.keep_record(self._record(terms, inventory, new, deletion))
+        stones.keep_record(self._record(terms, now, inventory, new, deletion))
         left = tuple(one for one in known if one.id not in deletion.settled)
         return PruneResult(
             terms.component,
@@ -129,10 +130,14 @@ class Pruner:
     def _listing(
         self, inventory: Inventory, stones: Tombstones, standing: Sequence[Standing], last: PruneRecord | None
     ) -> Iterator[DrError]:
-        if self.options.accept_shrunk and inventory.manifests:
+        if not inventory.manifests:
+            yield DrError(
+                LISTING_SHRANK, f"nothing of {self.vault.url} is pruned: {EMPTY}", hint="`dr check` looks at it"
+            )
+        if last is None or self.options.accept_shrunk:
             return
-        ended = stones.ended_since(last.at) if last else ()
-        if words := shrunk(_counts(inventory.manifests), last, _explained(inventory, standing, ended)):
+        explained = _explained(inventory, standing, stones.ended_since(last.at))
+        if words := shrunk(_counts(_settled(inventory, last.at)), last, explained):
             hint = "`dr points prune --accept-shrunk` takes the listing as it is, once you know why"
             yield DrError(LISTING_SHRANK, f"nothing of {self.vault.url} is pruned: {words}", hint=hint)
 
@@ -161,11 +166,13 @@ class Pruner:
     def _means(self, stones: Tombstones) -> Means:
         return Means(self.control, self.vault, stones, self.clock, self.by)
 
-    def _record(self, terms: Terms, inventory: Inventory, new: Sequence[Tombstone], deletion: Deletion) -> PruneRecord:
-        left = [name for name in inventory.manifests if name not in deletion.gone]
+    def _record(
+        self, terms: Terms, now: datetime, inventory: Inventory, new: Sequence[Tombstone], deletion: Deletion
+    ) -> PruneRecord:
+        left = [name for name in _settled(inventory, now) if name not in deletion.gone]
         condemned = sum(len(tombstone.targets) for tombstone in new)
         counts = (condemned, len(deletion.deleted), len(deletion.spared))
-        return PruneRecord(terms.component, self.clock.now(), self.by, _counts(left), *counts)
+        return PruneRecord(terms.component, now, self.by, _counts(left), *counts)
 
 
 def _fresh(decided: Decided, standing: Sequence[Standing]) -> list[Condemned]:
@@ -190,6 +197,11 @@ def _batches(going: Sequence[Condemned]) -> Iterator[list[Condemned]]:
 
 def _counts(names: Iterable[str]) -> dict[str, dict[str, int]]:
     return counts_of((str(slot.source), slot.due) for name in names if (slot := point_slot(name)))
+
+
+def _settled(inventory: Inventory, at: datetime) -> list[str]:
+    """Manifests that a prune at `at` surely had in its listing, by the store's own clock: so no new point hides a lost one."""
+    return [info.name for info in inventory.manifests.values() if info.created <= at - SKEW]
 
 
 def _explained(

@@ -1,4 +1,5 @@
-"""`make docs`: writes what is generated: the README's table, and `schedules/` for the table that ships with dr."""
+"""`make docs`: writes what is generated: the README's table, `schedules/` for the table that ships with dr, and the alert rules
+as the Prometheus operator takes them."""
 
 from __future__ import annotations
 
@@ -18,6 +19,15 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 SCHEDULES = ROOT / "schedules"
 BLOCK = re.compile(r"(<!-- strategy-table:[^>]*-->\n).*?(<!-- /strategy-table -->)", re.S)
+OPERATOR_HEAD = """# Rendered from rules.yaml by `make docs`.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: dr
+  namespace: dr-system
+  labels: {app.kubernetes.io/name: dr}
+spec:
+"""
 
 
 def rendered(text: str) -> str:
@@ -35,7 +45,16 @@ def schedules() -> dict[str, str]:
         return files(order_of(app, Cluster(), default_strategy_text(), measured=False))
 
 
+def operator_rules(rules: str) -> str:
+    """`monitoring/rules.yaml` inside a PrometheusRule, line by line, so that both read the same."""
+    groups = rules[rules.index("groups:") :]
+    spec = "".join(f"  {line}" if line.strip() else line for line in groups.splitlines(keepends=True))
+    return OPERATOR_HEAD + spec
+
+
 if __name__ == "__main__":
+    rules = (SCHEDULES / "monitoring/rules.yaml").read_text(encoding="utf-8")
+    (SCHEDULES / "monitoring/alerts.yaml").write_text(operator_rules(rules), encoding="utf-8")
     for name, text in schedules().items():
         (SCHEDULES / name).parent.mkdir(parents=True, exist_ok=True)
         (SCHEDULES / name).write_text(text, encoding="utf-8")

@@ -15,9 +15,11 @@ from dr.model.ids import SourceId
 from dr.model.points import Coverage
 from dr.model.retention import FreezeRecord
 from dr.model.strategy import SourceSpec
+from dr.model.timeline import format_instant
 from dr.plan.modes import MODES
 from dr.plan.proof import by_key, drill_line, marks_of, newest_first, with_marks
 from dr.plan.status import Evidence
+from dr.record.told import ledger_file, load_ledger
 from dr.record.watched import Watched, load, save
 
 READERS = 8
@@ -58,6 +60,17 @@ def forget(app: App) -> None:
 
 def _file(app: App) -> Path:
     return app.settings.cache_dir / "watched.json"
+
+
+def undelivered(app: App) -> tuple[str, ...]:
+    """One sentence for each receiver that takes no messages, where the service keeps its cache here too."""
+    found = []
+    for path in sorted(app.settings.cache_dir.glob(ledger_file(Path(), "*").name)):
+        failure = load_ledger(path).failure
+        if failure:
+            channel = path.stem.partition("-")[2]
+            found.append(f"{channel} takes no messages since {format_instant(failure.since)}: {failure.message}")
+    return tuple(found)
 
 
 # --- change logs -----------------------------------------------------------------------------------------------------

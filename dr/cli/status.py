@@ -18,6 +18,7 @@ def command(ctx: click.Context, fresh: bool, form: str) -> None:
     its last drill missed: silence is a miss, `0 lost, not guaranteed` is none.
     """
     from dr.app.overview import overview
+    from dr.app.watched import undelivered
     from dr.report.envelope import status_item, when
     from dr.report.screen import show
     from dr.report.status import notes, status_sheet
@@ -26,7 +27,8 @@ def command(ctx: click.Context, fresh: bool, form: str) -> None:
     found = overview(app, fresh=fresh)
     now = app.clock.now()
     age_s = (now - found.listed).total_seconds()
-    below = notes(found.frozen, age_s, fresh, found.trouble)
+    untold = undelivered(app)
+    below = (*notes(found.frozen, age_s, fresh, found.trouble), *untold)
     emit(
         form,
         "Status",
@@ -35,7 +37,7 @@ def command(ctx: click.Context, fresh: bool, form: str) -> None:
         table=lambda wide: show(status_sheet(found.rows, now, wide=wide, notes=below)),
         catalogue_age_s=age_s,
         frozen_since=when(found.frozen.at) if found.frozen else None,
-        trouble=list(found.trouble),
+        trouble=[*found.trouble, *untold],
     )
     if found.missed:
         ctx.exit(6)

@@ -12,7 +12,7 @@ import pytest
 from dr.app import overview as module
 from dr.app.core import App
 from dr.app.overview import overview
-from dr.app.watched import forget
+from dr.app.watched import forget, undelivered
 from dr.errors import UNREACHABLE, DrError
 from dr.model.evidence import DrillReport, DrillRow, Loss, Recovery, Verdict
 from dr.model.ids import Slot, SourceId
@@ -24,6 +24,7 @@ from dr.plan.status import GRACE, Evidence, RowVerdict, Standing, StatusRow, sta
 from dr.record.codec import encode
 from dr.record.freeze import turn
 from dr.record.layout import ensure_format
+from dr.record.told import Failure, Ledger, ledger_file, save_ledger
 from dr.record.watched import Watched, load, save
 from dr.report.status import folded, notes, status_sheet
 from dr.settings import load_settings
@@ -238,6 +239,14 @@ def test_the_caches_are_what_is_known_when_no_store_answers(app: App, monkeypatc
     forget(app)
     with pytest.raises(DrError, match="no answer"):
         overview(app, fresh=True)
+
+
+def test_a_receiver_that_takes_no_messages_is_seen(app: App) -> None:
+    failure = Failure(T0, "hooks.slack.com answered 404 Not Found")
+    save_ledger(ledger_file(app.settings.cache_dir, "slack"), Ledger({}, failure))
+    save_ledger(ledger_file(app.settings.cache_dir, "webhook"), Ledger())
+    said = "slack takes no messages since 2025-05-28T10:00:00Z: hooks.slack.com answered 404 Not Found"
+    assert undelivered(app) == (said,)
 
 
 def test_a_freeze_and_a_damaged_report_are_seen(app: App) -> None:

@@ -20,6 +20,7 @@ import click
 import grpc
 import yaml
 
+from lab.energent.configuration import broken
 from lab.energent.damage import Shelf, damage
 from lab.energent.documents import tenant_id
 from lab.energent.manifests import NAMESPACE, TENANT_LABEL
@@ -155,6 +156,20 @@ def _await_gone(api: Api, paths: Sequence[str]) -> None:
         if time.monotonic() > deadline:
             raise LabError(f"still there after {GONE_S:g} s: {', '.join(left)}")
         time.sleep(0.2)
+
+
+@disaster.command("config-broken")
+@lab_option
+def config_broken(directory: Path) -> None:
+    """A wrong release: bad values in ConfigMaps and a Secret, rights taken away, the autoscaler tied, Flux misled."""
+    lab, clock = Lab.load(directory), Clock()
+    if "operator" not in lab.kubeconfigs:
+        raise LabError("this lab has no cluster: `python -m lab up` adds it")
+    api = Api.open(lab.kubeconfigs["operator"])
+    changes = broken(_tenant_namespaces(api))
+    for method, path, patch in changes:
+        clock.strike(partial(api.patch, path, patch) if patch else partial(api.request, method, path))
+    clock.report("config-broken", objects=[path for _, path, _ in changes])
 
 
 @disaster.command("vault-artefact-damaged")

@@ -18,7 +18,7 @@ from lab.energent import manifests, world
 from lab.energent.documents import Size
 from lab.energent.store import Store, Target, WriteRefused
 from lab.energent.witness import Witness, appdata_source
-from lab.energent.writer import ConfigMaps, Documents, Writer
+from lab.energent.writer import Changes, ConfigMaps, Documents, Settings, Writer
 from lab.node.api import Api, ApiError, Unreachable
 from lab.state import Lab, LabError
 
@@ -105,6 +105,7 @@ def platform(lab: Lab, min_replicas: int) -> manifests.Platform:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The witness file; appended to.")
 @click.option("--rate", default=20.0, show_default=True, help="Document writes per second.")
 @click.option("--configmap-rate", default=2.0, show_default=True, help="ConfigMap writes per second.")
+@click.option("--config-rate", default=2.0, show_default=True, help="Configuration writes per second; 0: none.")
 @click.option("--only", type=click.Choice(["firestore", "kubernetes", "both"]), default="both", show_default=True)
 @click.option("--seconds", type=float, help="Stop after that long.")
 @click.option("--until-signal", is_flag=True, help="Write until SIGTERM or SIGINT (the default).")
@@ -113,6 +114,7 @@ def write(
     out: Path,
     rate: float,
     configmap_rate: float,
+    config_rate: float,
     only: str,
     seconds: float | None,
     until_signal: bool,
@@ -124,7 +126,7 @@ def write(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with Witness(out) as witness:
-        writers = _writers(lab, only, rate, configmap_rate, witness, stop, acknowledged)
+        writers = _writers(lab, only, rate, (configmap_rate, config_rate), witness, stop, acknowledged)
         threads = [threading.Thread(target=writer.run) for writer in writers]
         for thread in threads:
             thread.start()
@@ -147,7 +149,7 @@ def _attend(
 
 
 def _writers(
-    lab: Lab, only: str, rate: float, configmap_rate: float, witness: Witness, *events: threading.Event
+    lab: Lab, only: str, rate: float, cluster_rates: tuple[float, float], witness: Witness, *events: threading.Event
 ) -> list[Writer]:
     """The tag makes the paths of two runs differ: a path in doubt is never written by another run."""
     stop, acknowledged = events
@@ -159,7 +161,11 @@ def _writers(
         writers.append(Writer(changes, witness, rate, stop, acknowledged))
     if only != "firestore" and (only == "kubernetes" or "app" in lab.kubeconfigs):
         maps = ConfigMaps(Api.open(cluster_access(lab, "app")), tenants, tag)
-        writers.append(Writer(maps, witness, configmap_rate, stop, acknowledged))
+        # whoever releases the platform changes its Secrets and roles, never the platform itself
+        released = Settings(Api.open(cluster_access(lab, "operator")), tenants, tag)
+        both: tuple[Changes, ...] = (maps, released)
+        pairs = zip(both, cluster_rates, strict=True)
+        writers += [Writer(some, witness, each, stop, acknowledged) for some, each in pairs if each > 0]
     return writers
 
 

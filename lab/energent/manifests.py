@@ -27,8 +27,10 @@ PLURALS: Mapping[str, str] = {
     "CronJob": "cronjobs",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Deployment": "deployments",
+    "GitRepository": "gitrepositories",
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "Ingress": "ingresses",
+    "Kustomization": "kustomizations",
     "Namespace": "namespaces",
     "PersistentVolume": "persistentvolumes",
     "PersistentVolumeClaim": "persistentvolumeclaims",
@@ -67,7 +69,7 @@ def path_of(manifest: Manifest) -> str:
 
 def cluster_objects() -> list[Manifest]:
     """What has no namespace, and the platform's namespace."""
-    return list(_render("cluster", {}))
+    return [*_render("cluster", {}), *_render("flux", {})]
 
 
 def platform_objects(platform: Platform) -> list[Manifest]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 CLUSTER_SOURCE = "cluster/velero/energent-production"
+CONFIG_SOURCE = "config/kubernetes/energent-production"
 
 
 def appdata_source(database: str) -> str:

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lab.energent import manifests
+from lab.energent.configuration import acknowledged
 from lab.energent.documents import Size, world
 from lab.energent.store import BATCH, BATCH_BYTES, Put, Store, size_of
-from lab.energent.values import configmap_fingerprint, fingerprint
-from lab.energent.witness import CLUSTER_SOURCE, Acknowledged, Witness
+from lab.energent.values import fingerprint
+from lab.energent.witness import Acknowledged, Witness
 from lab.node.api import Api, ApiError, Manifest
 
 PARALLEL = 8
 SERVED_S = 20.0
 READY_S = 90.0
+CUSTOM = frozenset({"AIModel", "GitRepository", "Kustomization"})
 
 
 class NotReady(Exception):
@@ -78,25 +80,14 @@ def _apply(api: Api, manifest: Manifest, witness: Witness | None) -> None:
             applied = api.apply(manifests.path_of(manifest), manifest)
             break
         except ApiError as error:  # a definition that was just made is not served yet
-            if manifest["kind"] != "AIModel" or error.status != 404 or time.monotonic() > deadline:
+            if manifest["kind"] not in CUSTOM or error.status != 404 or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
     if applied["kind"] == "PersistentVolume" and applied.get("status", {}).get("phase") == "Released":
         # Its claim was deleted with the namespace; without the old claim's uid a new one of that name may have it.
         api.patch(manifests.path_of(manifest), {"spec": {"claimRef": {"uid": None, "resourceVersion": None}}})
-    if witness and manifest["kind"] == "ConfigMap":
-        witness.record([configmap_write(manifest)])
-
-
-def configmap_path(namespace: str, name: str) -> str:
-    return f"{namespace}/ConfigMap/{name}"
-
-
-def configmap_write(manifest: Manifest) -> Acknowledged:
-    """What the witness says of a ConfigMap that was written like this."""
-    meta = manifest["metadata"]
-    path = configmap_path(meta["namespace"], meta["name"])
-    return Acknowledged(CLUSTER_SOURCE, path, configmap_fingerprint(manifest))
+    if witness:
+        witness.record(acknowledged({**applied, "apiVersion": manifest["apiVersion"], "kind": manifest["kind"]}))
 
 
 def await_platform(api: Api, deadline_s: float = READY_S) -> None:

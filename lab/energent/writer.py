@@ -6,17 +6,18 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import grpc
 
 from lab.energent import documents
-from lab.energent.manifests import tenant_namespace
+from lab.energent.configuration import Configurations, acknowledged
+from lab.energent.manifests import path_of, tenant_namespace
 from lab.energent.store import Put, Store
-from lab.energent.values import configmap_fingerprint, fingerprint, integer
-from lab.energent.witness import CLUSTER_SOURCE, Acknowledged, Witness
-from lab.energent.world import configmap_path
+from lab.energent.values import fingerprint, integer
+from lab.energent.witness import Acknowledged, Witness
 from lab.node.api import Api, ApiError, Manifest, Unreachable
 
 KEPT = 200  # paths that one writer goes on changing
@@ -47,7 +48,17 @@ class Change:
     """A write to do, and what the witness will say of it."""
 
     send: Callable[[], None]
-    record: Acknowledged
+    record: Sequence[Acknowledged]
+
+    @property
+    def path(self) -> str:
+        return self.record[0].path
+
+
+class Changes(Protocol):
+    """Where a writer gets its next change from."""
+
+    def next(self) -> Change: ...
 
 
 class Documents:
@@ -75,7 +86,7 @@ class Documents:
 
     def _change(self, put: Put) -> Change:
         digest = "" if put.fields is None else fingerprint(put.fields)
-        return Change(lambda: self._send(put), Acknowledged(self._source, put.path, digest))
+        return Change(lambda: self._send(put), [Acknowledged(self._source, put.path, digest)])
 
     def _send(self, put: Put) -> None:
         try:
@@ -85,34 +96,22 @@ class Documents:
             raise kind(f"{put.path}: {error.code().name}: {error.details()}") from error
 
 
-class ConfigMaps:
-    """Changes to ConfigMaps in the tenants' namespaces."""
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Objects written by server-side apply."""
 
-    def __init__(self, api: Api, tenants: int, tag: str) -> None:
-        self._api, self._tenants, self._tag = api, tenants, tag
-        self._rng, self._made = random.Random(tag), 0
+    api: Api
 
-    def next(self) -> Change:
-        """A few names in each namespace: created, then changed, now and then deleted."""
-        self._made += 1
-        namespace = tenant_namespace(self._rng.randrange(self._tenants) + 1)
-        name = f"job-{self._tag}-{self._rng.randrange(4)}"
-        path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
-        witness_path = configmap_path(namespace, name)
-        if self._rng.random() < 0.1:
-            return Change(lambda: self._send(path, None), Acknowledged(CLUSTER_SOURCE, witness_path, ""))
-        data = {"seq": str(self._made), "note": f"версия {self._made}"}
-        body: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}}
-        body["data"] = data
-        record = Acknowledged(CLUSTER_SOURCE, witness_path, configmap_fingerprint(body))
-        return Change(lambda: self._send(path, body), record)
+    def change(self, manifest: Manifest, *, deleted: bool = False) -> Change:
+        return Change(lambda: self._send(manifest, deleted), acknowledged(manifest, deleted=deleted))
 
-    def _send(self, path: str, body: Manifest | None) -> None:
+    def _send(self, manifest: Manifest, deleted: bool) -> None:
+        path = path_of(manifest)
         try:
-            if body is None:
+            if deleted:
                 self._delete(path)
             else:
-                self._api.apply(path, body)
+                self.api.apply(path, manifest)
         except Unreachable as error:
             raise Unknown(str(error)) from error
         except ApiError as error:
@@ -121,15 +120,46 @@ class ConfigMaps:
     def _delete(self, path: str) -> None:
         """What is gone already is deleted; but a missing namespace took more than this writer's objects with it."""
         try:
-            self._api.delete(path)
+            self.api.delete(path)
         except ApiError as error:
-            namespace = path.partition("/configmaps/")[0]
-            if error.status != 404 or not self._stands(namespace):
+            if error.status != 404 or not self._stands(_namespace_of(path)):
                 raise
 
     def _stands(self, namespace: str) -> bool:
-        found = self._api.find(namespace)
+        found = self.api.find(f"/api/v1/namespaces/{namespace}")
         return found is not None and "deletionTimestamp" not in found["metadata"]
+
+
+def _namespace_of(path: str) -> str:
+    return path.partition("/namespaces/")[2].partition("/")[0]
+
+
+class ConfigMaps:
+    """Changes to ConfigMaps in the tenants' namespaces."""
+
+    def __init__(self, api: Api, tenants: int, tag: str) -> None:
+        self._cluster, self._tenants, self._tag = Cluster(api), tenants, tag
+        self._rng, self._made = random.Random(tag), 0
+
+    def next(self) -> Change:
+        """A few names in each namespace: created, then changed, now and then deleted."""
+        self._made += 1
+        namespace = tenant_namespace(self._rng.randrange(self._tenants) + 1)
+        name = f"job-{self._tag}-{self._rng.randrange(4)}"
+        body: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}}
+        body["data"] = {"seq": str(self._made), "note": f"версия {self._made}"}
+        return self._cluster.change(body, deleted=self._rng.random() < 0.1)
+
+
+class Settings:
+    """Changes to the platform's configuration: ConfigMaps, Secrets, roles, autoscalers, Flux."""
+
+    def __init__(self, api: Api, tenants: int, tag: str) -> None:
+        self._cluster, self._configurations = Cluster(api), Configurations(tenants, tag)
+
+    def next(self) -> Change:
+        manifest, deleted = self._configurations.next()
+        return self._cluster.change(manifest, deleted=deleted)
 
 
 @dataclass
@@ -140,7 +170,7 @@ class Writer:
     or is the one change in doubt when the writer was stopped, which it says.
     """
 
-    changes: Documents | ConfigMaps
+    changes: Changes
     witness: Witness
     rate: float
     stop: threading.Event
@@ -166,10 +196,10 @@ class Writer:
             except Unknown as error:
                 self._complain(error)
                 if self.stop.wait(PAUSE_S):
-                    print(f"in doubt when stopped: {change.record.path}", file=sys.stderr, flush=True)
+                    print(f"in doubt when stopped: {change.path}", file=sys.stderr, flush=True)
                     return
             else:
-                self.witness.record([change.record])
+                self.witness.record(change.record)
                 self.written += 1
                 self.acknowledged.set()
                 return

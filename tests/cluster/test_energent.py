@@ -21,7 +21,11 @@ from lab.state import Lab
 
 pytestmark = pytest.mark.cluster
 
-SOURCES = {"appdata/firestore/energent-metadata-production", "cluster/velero/energent-production"}
+SOURCES = {
+    "appdata/firestore/energent-metadata-production",
+    "cluster/velero/energent-production",
+    "config/kubernetes/energent-production",
+}
 DEADLINE_S = 30
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from lab.energent import values
+from lab.energent.configuration import acknowledged
 from lab.energent.damage import altered, artefact_names
 from lab.energent.documents import NEAR_LIMIT, Size, world
 from lab.energent.manifests import Platform, cluster_objects, path_of, platform_objects, tenant_objects
 from lab.energent.store import BATCH, BATCH_BYTES, size_of
 from lab.energent.witness import Acknowledged, Witness
-from lab.energent.world import batches, configmap_write
+from lab.energent.world import batches
 from lab.energent.writer import Change, Refused, Unknown, Writer
 from lab.node.api import Manifest
 from lab.state import LabError
@@ -106,12 +107,14 @@ def test_every_object_has_a_path_and_no_two_share_one() -> None:
     assert (config["data"]["FIRESTORE_DATABASE"], config["data"]["FIRESTORE_PROJECT"]) == ("db", "proj")
 
 
-def test_a_configmap_hashes_without_what_the_cluster_adds() -> None:
-    plain: Manifest = {"kind": "ConfigMap", "metadata": {"namespace": "n", "name": "c"}, "data": {"a": "1"}}
-    stored = {**plain, "apiVersion": "v1", "metadata": {**plain["metadata"], "uid": "x", "resourceVersion": "7"}}
-    assert configmap_write(plain) == configmap_write(stored)
-    assert configmap_write(plain).path == "n/ConfigMap/c"
-    assert configmap_write({**plain, "immutable": True}) != configmap_write(plain)
+def test_a_configmap_hashes_without_what_the_cluster_adds_and_belongs_to_two_rows() -> None:
+    metadata = {"namespace": "n", "name": "c"}
+    plain: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
+    stored = {**plain, "metadata": {**metadata, "uid": "x", "resourceVersion": "7"}}
+    assert acknowledged(plain) == acknowledged(stored)
+    assert [write.path for write in acknowledged(plain)] == ["n/configmaps/c", "n/ConfigMap/c"]
+    assert acknowledged({**plain, "immutable": True}) != acknowledged(plain)
+    assert {write.sha256 for write in acknowledged(plain, deleted=True)} == {""}
 
 
 class Scripted:
@@ -122,7 +125,7 @@ class Scripted:
 
     def next(self) -> Change:
         self.made += 1
-        return Change(self._send, Acknowledged("s", f"p{self.made}", "h"))
+        return Change(self._send, [Acknowledged("s", f"p{self.made}", "h")])
 
     def _send(self) -> None:
         step = self.script.pop(0)

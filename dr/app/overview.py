@@ -11,6 +11,7 @@ from datetime import timedelta
 from dr.app.core import App
 from dr.app.known import all_points, durations_of, next_due_of
 from dr.app.watched import evidence_of, watched
+from dr.app.watched import forget as forget_watched
 from dr.errors import DrError
 from dr.model.ids import SourceId
 from dr.model.points import PointSummary
@@ -72,6 +73,7 @@ def catalogue(app: App, *, fresh: bool) -> Cached:
 
 def forget(app: App) -> None:
     """Throw the cache away: what it says is no longer so."""
+    forget_watched(app)
     with suppress(OSError):
         (app.settings.cache_dir / "catalogue.json").unlink(missing_ok=True)
 

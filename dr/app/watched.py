@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -13,12 +14,13 @@ from dr.errors import DrError
 from dr.model.evidence import DrillReport
 from dr.model.ids import SourceId
 from dr.model.points import Coverage
-from dr.model.retention import FreezeRecord
+from dr.model.retention import FreezeRecord, HoldKind
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
 from dr.plan.modes import MODES
 from dr.plan.proof import by_key, drill_line, marks_of, newest_first, with_marks
 from dr.plan.status import Evidence
+from dr.record.layout import point_slot
 from dr.record.told import ledger_file, load_ledger
 from dr.record.watched import Watched, load, save
 
@@ -39,7 +41,8 @@ def read_watched(app: App, before: Watched | None) -> Watched:
     known = before or Watched(now)
     trouble: list[str] = []
     found = _with_drills(app, replace(known, read=now, coverage=read_coverage(app, known, trouble)), trouble)
-    whole = replace(found, frozen=_frozen(app, known, trouble), trouble=tuple(trouble))
+    holds, frozen = _holds(app, known, trouble), _frozen(app, known, trouble)
+    whole = replace(found, holds=holds, frozen=frozen, trouble=tuple(trouble))
     # a cache that cannot be written is slower, not wrong
     with suppress(OSError):
         save(_file(app), whole)
@@ -125,6 +128,19 @@ def _reports(app: App, drills: Iterable[str], trouble: list[str]) -> Iterable[Dr
 
 
 # --- what people decided -----------------------------------------------------------------------------------------------
+
+
+def _holds(app: App, known: Watched, trouble: list[str]) -> Mapping[str, int]:
+    """Points that people hold, by source; what a running restore holds meanwhile is nobody's decision."""
+    from dr.record.holds import active_holds
+
+    try:
+        held = active_holds(app.control, app.clock.now())
+    except DrError as error:
+        trouble.append(f"holds: {error.message}")
+        return known.holds
+    names = [name for name, records in held.items() if any(one.mode is not HoldKind.LEASE for one in records)]
+    return Counter(str(slot.source) for slot in map(point_slot, names) if slot)
 
 
 def _frozen(app: App, known: Watched, trouble: list[str]) -> FreezeRecord | None:

@@ -26,6 +26,7 @@ def command(ctx: click.Context, reason: str, lift: bool, status: bool, form: str
     would. Change logs of configuration and audit entries go on: they only add. Restores and drills go on: they are what a
     freeze is for.
     """
+    from dr.app.overview import forget
     from dr.app.who import who
     from dr.errors import USAGE, DrError
     from dr.record.freeze import history, turn
@@ -37,6 +38,7 @@ def command(ctx: click.Context, reason: str, lift: bool, status: bool, form: str
     app = the_app(ctx)
     if not status:
         turn(app.control, not lift, app.clock.now(), who(app), reason)
+        forget(app)
     turns: tuple[FreezeRecord, ...] = history(app.control)
     items: list[Item] = list(map(freeze_item, turns))
     on = bool(turns and turns[-1].on)

@@ -17,12 +17,13 @@ from dr.errors import UNREACHABLE, DrError
 from dr.model.evidence import DrillReport, DrillRow, Loss, Recovery, Verdict
 from dr.model.ids import Slot, SourceId
 from dr.model.points import Coverage, PointSummary
-from dr.model.retention import FreezeRecord
+from dr.model.retention import FreezeRecord, HoldKind
 from dr.model.strategy import FailureDomain, Frequency, Objective, Place, SourceSpec, Strategy
 from dr.plan.proof import by_key, drill_line, marks_of, with_marks
 from dr.plan.status import GRACE, Evidence, RowVerdict, Standing, StatusRow, status_table
 from dr.record.codec import encode
 from dr.record.freeze import turn
+from dr.record.holds import new_hold, place
 from dr.record.layout import ensure_format
 from dr.record.told import Failure, Ledger, ledger_file, save_ledger
 from dr.record.watched import Watched, load, save
@@ -247,6 +248,18 @@ def test_a_receiver_that_takes_no_messages_is_seen(app: App) -> None:
     save_ledger(ledger_file(app.settings.cache_dir, "webhook"), Ledger())
     said = "slack takes no messages since 2025-05-28T10:00:00Z: hooks.slack.com answered 404 Not Found"
     assert undelivered(app) == (said,)
+
+
+def test_points_that_people_hold_are_counted(app: App) -> None:
+    put_point(app, MINUTE)
+    name = overview(app, fresh=True).rows[0].point
+    place(app.control, new_hold(HoldKind.LEASE, name, T0, "restore", "it runs", T0 + MINUTE))
+    assert overview(app, fresh=True).rows[0].held == 0
+    for _ in range(2):
+        place(app.control, new_hold(HoldKind.HOLD, name, T0, "ann", "audit"))
+    found = overview(app, fresh=True).rows[0]
+    assert found.held == 1, "points, not holds"
+    assert overview(app, fresh=False).rows[0].held == 1
 
 
 def test_a_freeze_and_a_damaged_report_are_seen(app: App) -> None:

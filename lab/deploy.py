@@ -30,11 +30,14 @@ GONE_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to deploy. `upkeep`: when prune, verify and drills fire, as cron says it; empty: as shipped."""
+    """What to deploy."""
 
     overlay: str
     strategy: str
     upkeep: str = ""
+    """When prune, verify and drills fire, as cron says it; empty: as shipped."""
+    settings: Path | None = None
+    """Default: the lab's."""
 
 
 def shortened(rpo: str, pack_every: str = "1m") -> str:
@@ -55,7 +58,7 @@ def apply(lab: Lab, wanted: Wanted) -> Path:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     (directory / "strategy.yaml").write_text(wanted.strategy)
-    _render(lab, directory)
+    _render(lab, directory, wanted.settings or lab.settings)
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(_overlay(wanted), sort_keys=False))
     kubectl(lab, "apply", "--server-side", "--force-conflicts", "-k", str(directory))
     return directory
@@ -72,8 +75,8 @@ def remove(lab: Lab) -> None:
     shutil.rmtree(directory)
 
 
-def _render(lab: Lab, directory: Path) -> None:
-    argv = [sys.executable, "-m", "dr", "--config", str(lab.settings), "--strategy", str(directory / "strategy.yaml")]
+def _render(lab: Lab, directory: Path, settings: Path) -> None:
+    argv = [sys.executable, "-m", "dr", "--config", str(settings), "--strategy", str(directory / "strategy.yaml")]
     argv += ["schedules", "render", "--out", str(directory / "schedules"), "--project", lab.project]
     _run(argv, dict(os.environ))
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
+.PHONY: help browser doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,7 +40,12 @@ lab-binaries: setup ## Build the lab's Go binaries once, into a cache outside th
 lab-test: lab-binaries ## Tests on the lab's real parts
 	$(PYTEST) tests/lab tests/cluster -q
 
-test: doctor check lab-test ## Everything
+test: doctor browser check lab-test ## Everything
+
+browser: ## Chromium and its driver, for the tests of the status page
+	@$(PYTHON) lab/doctor.py --only browser 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -q && apt-get install -qy --no-install-recommends chromium chromium-driver fonts-liberation; } || \
+	  $(PYTHON) lab/doctor.py --only browser
 
 doctor: ## Name what is missing on this machine
 	@$(PYTHON) lab/doctor.py

@@ -20,8 +20,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # as a script only its own folder is on the path
 
 JAVA_LEAST = 17
-SCOPES = ("python", "data", "full")
-"""`python`: to set up the environment; `data`: for a lab without Kubernetes, which needs no Go; `full`: everything."""
+SCOPES = ("python", "data", "full", "browser")
+"""`python`: to set up the environment; `data`: for a lab without Kubernetes, which needs no Go; `full`: a whole lab;
+`browser`: what only tests of pages need."""
 
 
 def missing(scope: str = "full", python: tuple[int, int] = (sys.version_info[0], sys.version_info[1])) -> list[str]:
@@ -29,6 +30,8 @@ def missing(scope: str = "full", python: tuple[int, int] = (sys.version_info[0],
     found = _python(python)
     if scope == "python" or found:
         return found
+    if scope == "browser":
+        return browser()
     sentences = [*_java(), *_emulators(), *(_go() if scope == "full" else [])]
     return list(dict.fromkeys(sentences))
 
@@ -53,6 +56,13 @@ def _java() -> list[str]:
         return []
     have = f"is {found[1]}" if found else "does not tell its version"
     return [f"Java >= {JAVA_LEAST} is needed and {java} {have}: {how}"]
+
+
+def browser() -> list[str]:
+    """Chromium and its driver, as Debian names them."""
+    missed = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    how = "apt-get install chromium chromium-driver, or as root: make browser"
+    return [f"{' and '.join(missed)} missing: {how}"] if missed else []
 
 
 def _emulators() -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dr import __version__
 from dr.app.core import App
+from dr.app.overview import forget
 from dr.app.restores import measured_restores, planner, runner
 from dr.errors import NOT_FOUND, USAGE, DrError
 from dr.model.drills import DrillOrder, Scenario
@@ -71,7 +72,10 @@ def run_drill(
             __version__,
             longest_retention(app),
         )
-        return drill.run(order, specs, judge, environment(app), measured_restores(app))
+        try:
+            return drill.run(order, specs, judge, environment(app), measured_restores(app))
+        finally:
+            forget(app)
 
 
 def witness_of(

@@ -85,6 +85,14 @@ def test_the_doctor_finds_an_old_java(empty_machine: Path) -> None:
     assert any("Java >= 17 is needed and" in sentence and "is 11" in sentence for sentence in doctor.missing("data"))
 
 
+def test_the_doctor_names_a_missing_browser_to_those_who_test_pages(empty_machine: Path) -> None:
+    (sentence,) = doctor.missing("browser")
+    assert sentence.startswith("chromium and chromedriver missing: apt-get install chromium chromium-driver")
+    script(empty_machine / "chromium", "")
+    script(empty_machine / "chromedriver", "")
+    assert doctor.missing("browser") == []
+
+
 def test_the_doctor_says_first_what_python_is_needed(empty_machine: Path) -> None:
     assert doctor.missing(python=(3, 9)) == ["Python >= 3.11 is needed and this is 3.9: apt-get install python3.11"]
     assert doctor.missing("python") == []

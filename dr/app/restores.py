@@ -41,10 +41,12 @@ def make_plan(
     domain: FailureDomain,
     over: str,
     max_cost_usd: float | None,
+    named: Sequence[str] = (),
 ) -> RestorePlan:
     """A plan with no gap. Raises DrError INSTANT_UNREACHABLE (offers the nearest), TARGET_*, OVER_BUDGET, UNKNOWN_COMPONENT."""
     now = app.clock.now()
-    wants = [Want(spec, domain, Target(isolated=False, protected=over)) for spec in specs_of(app, components)]
+    target = Target(isolated=False, protected=over, named=tuple(named))
+    wants = [Want(spec, domain, target) for spec in specs_of(app, components)]
     if not wants:
         raise DrError(USAGE, "the strategy declares no source that could be restored")
     plan_id = f"restore-{compact_instant(now.replace(microsecond=0))}-{secrets.token_hex(2)}"

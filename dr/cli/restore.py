@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dr.cli.common import (
+    F,
     component_option,
     components_of,
     emit,
@@ -30,12 +31,33 @@ if TYPE_CHECKING:
 DOMAINS = ("logical", "source", "cluster", "region", "project")
 
 
+def named_options(command: F) -> F:
+    """What goes over living configuration only when a person names it."""
+    secret = click.option(
+        "--secret",
+        "secrets",
+        multiple=True,
+        metavar="NAMESPACE/NAME",
+        help="With --over: this Secret goes back although it changed since (`*`: all); repeatable.",
+    )
+    newer = click.option(
+        "--delete-newer", is_flag=True, help="With --over: delete configuration made after the instant."
+    )
+    return secret(newer(command))
+
+
+def names_of(secrets: tuple[str, ...], delete_newer: bool) -> tuple[str, ...]:
+    """As a target carries them."""
+    return (*(f"secret:{name}" for name in secrets), *(["newer"] if delete_newer else []))
+
+
 @click.group("restore", invoke_without_command=True)
 @click.option("--point-in-time", "instant", metavar="T", help="RFC 3339 instant to restore to.")
 @component_option
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
 @click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full.")
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
+@named_options
 @declare_option
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @output_option()
@@ -47,6 +69,8 @@ def command(
     domain: str,
     over: str,
     max_cost: float | None,
+    secrets: tuple[str, ...],
+    delete_newer: bool,
     declares: tuple[str, ...],
     auto_approve: bool,
     form: str,
@@ -59,7 +83,10 @@ def command(
         return
     with progress(form) as listener:
         app = the_app(ctx, "restore", listener)
-        plan = replace(planned(app, instant, components, domain, over, max_cost), declared=declared_of(declares))
+        plan = replace(
+            planned(app, instant, components, domain, over, max_cost, names_of(secrets, delete_newer)),
+            declared=declared_of(declares),
+        )
         if form in ("table", "wide"):
             show_plan(app, plan, form)
         if not auto_approve:
@@ -73,6 +100,7 @@ def command(
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
 @click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full.")
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
+@named_options
 @declare_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `dr restore apply`.")
 @output_option()
@@ -84,6 +112,8 @@ def plan_command(
     domain: str,
     over: str,
     max_cost: float | None,
+    secrets: tuple[str, ...],
+    delete_newer: bool,
     declares: tuple[str, ...],
     out: Path | None,
     form: str,
@@ -93,7 +123,10 @@ def plan_command(
     from dr.report.envelope import restore_plan
 
     app = the_app(ctx, "restore")
-    plan = replace(planned(app, instant, components, domain, over, max_cost), declared=declared_of(declares))
+    plan = replace(
+        planned(app, instant, components, domain, over, max_cost, names_of(secrets, delete_newer)),
+        declared=declared_of(declares),
+    )
     if out:
         write_new(out, encode(plan))
     if form in ("json", "yaml"):
@@ -154,7 +187,13 @@ def status_command(ctx: click.Context, restore: str | None, form: str) -> None:
 
 
 def planned(
-    app: App, instant: str | None, components: tuple[str, ...], domain: str, over: str, max_cost: float | None
+    app: App,
+    instant: str | None,
+    components: tuple[str, ...],
+    domain: str,
+    over: str,
+    max_cost: float | None,
+    named: tuple[str, ...] = (),
 ) -> RestorePlan:
     """Raises DrError USAGE, INSTANT_UNREACHABLE, TARGET_EXISTS, TARGET_PROTECTED, OVER_BUDGET."""
     from dr.app.restores import make_plan
@@ -166,7 +205,7 @@ def planned(
         raise DrError(
             USAGE, "which instant? give --point-in-time", hint="for example --point-in-time 2025-05-28T10:00:00Z"
         )
-    return make_plan(app, requested, components_of(components), FailureDomain(domain), over, max_cost)
+    return make_plan(app, requested, components_of(components), FailureDomain(domain), over, max_cost, named)
 
 
 def show_plan(app: App, plan: RestorePlan, form: str) -> None:

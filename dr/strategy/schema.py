@@ -143,6 +143,8 @@ class KubernetesOptions(_Entry):
     """An idle log says this often that nothing happened."""
     pack_every: DurationText = Field(default="1d", alias="packEvery")
     """Segments of the change log are rolled into one recovery point this often."""
+    cutover: Cutover | None = None
+    """Restored beside a database, that key names the restored one, not the one of the log."""
 
 
 class PubsubOptions(_Entry):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from dr.components.config.normal import Plain, content_of
 from dr.vendors.kubernetes_objects import KubeObject, annotations_of, labels_of, mapping
@@ -11,48 +12,44 @@ _EXACT = frozenset({"ConfigMap", "Secret", "Role", "ClusterRole", "RoleBinding",
 """Kinds that the server fills nothing into: what is there and not in the log is somebody's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place at which two objects differ; None: it is not there."""
+
+    path: str
+    wanted: object
+    found: object
+
+
 def differences(wanted: KubeObject, found: KubeObject, *, lenient: bool = False) -> tuple[str, ...]:
     """Paths at which a normalised object is not as wanted; never a value. `lenient`: fields that another version of the
     server fills in by itself are no difference."""
+    return tuple(one.path for one in compared(wanted, found, lenient=lenient))
+
+
+def compared(wanted: KubeObject, found: KubeObject, *, lenient: bool = False) -> tuple[Difference, ...]:
+    """The same with both values: not for Secrets."""
     exact = not lenient or str(wanted.get("kind")) in _EXACT
-    paths = [
-        *_maps(labels_of(wanted), labels_of(found), "metadata.labels"),
-        *_maps(annotations_of(wanted), annotations_of(found), "metadata.annotations"),
+    return (
+        *_differ(labels_of(wanted), labels_of(found), "metadata.labels", True),
+        *_differ(annotations_of(wanted), annotations_of(found), "metadata.annotations", True),
         *_differ(content_of(wanted), content_of(found), "", exact),
-    ]
-    return tuple(paths)
+    )
 
 
-def _maps(wanted: Mapping[str, object], found: Mapping[str, object], path: str) -> Iterator[str]:
-    return _differ(wanted, found, path, True)
-
-
-def _differ(wanted: object, found: object, path: str, exact: bool) -> Iterator[str]:
+def _differ(wanted: object, found: object, path: str, exact: bool) -> Iterator[Difference]:
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         for key in sorted(wanted.keys() | (found.keys() if exact else set())):
             where = f"{path}.{key}".lstrip(".")
             if key not in wanted or key not in found:
-                yield where
+                yield Difference(where, wanted.get(key), found.get(key))
             else:
                 yield from _differ(wanted[key], found[key], where, exact)
-    elif _is_list(wanted) and _is_list(found):
-        yield from _lists(wanted, found, path, exact)
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from _differ(one, other, f"{path}[{index}]", exact)
     elif wanted != found:
-        yield path
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _lists(wanted: object, found: object, path: str, exact: bool) -> Iterator[str]:
-    assert isinstance(wanted, Sequence)
-    assert isinstance(found, Sequence)
-    if len(wanted) != len(found):
-        yield path
-        return
-    for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
-        yield from _differ(one, other, f"{path}[{index}]", exact)
+        yield Difference(path, wanted, found)
 
 
 def patch_between(found: KubeObject, wanted: KubeObject) -> Plain:

@@ -111,6 +111,11 @@ def fold(entries: Iterable[Entry], state: State | None = None) -> State:
     return found
 
 
+def taken(entry: Entry) -> tuple[ObjectKey, Held | None]:
+    """What one put or delete says; None: the object is gone. Raises DrError DAMAGED."""
+    return ObjectKey.parse(entry.key), _held(entry) if text(entry.data, "op") == PUT else None
+
+
 def _by_key(pair: tuple[ObjectKey, Held]) -> ObjectKey:
     return pair[0]
 

@@ -125,7 +125,9 @@ def _plan_notes(plan: RestorePlan, wide: bool) -> Iterable[str]:
         yield f"{item.source}:"
         yield from (f"  creates {entry}" for entry in (item.creates if wide else folded(item.creates)))
         yield from (f"  {reason}" for reason in item.reasons)
-    yield "what is written after the restored instants is not in the restored copies; the sources themselves are not written"
+    over = dict.fromkeys(item.target.protected for item in plan.items if item.target.protected)
+    written = f"live objects of {', '.join(over)} are written over, as named" if over else "the sources are not written"
+    yield f"what is written after the restored instants is not in the restored copies; {written}"
 
 
 def restored_item(source: str, domain: str, state: str, error: str, steps: Sequence[StepOutcome]) -> Item:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 
@@ -24,6 +25,8 @@ AHEAD = 16
 """Segments fetched at the same time; they are given in order."""
 _BAD = (DAMAGED, NOT_FOUND, NEWER_FORMAT)
 Segment = tuple[SegmentHead, list[bytes]]
+EachLine = Callable[[str, bytes], None]
+"""Gets an object's URL and one entry's line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +153,33 @@ class LogReader:
 
     def verify(self) -> tuple[Check, ...]:
         """Read everything: one check for each pack and each broken thing, one for all sound segments, one for the chain."""
-        tally = _Tally(self)
+        return self.survey().checks()
+
+    def survey(self, *, packs: bool = True, each: EachLine | None = None) -> Survey:
+        """Read everything (without `packs`: their links only), and say what is there. `each` is called on several threads."""
+        found, look = Survey(self), partial(self.verify_unit, each=each)
         with ThreadPoolExecutor(AHEAD, thread_name_prefix="changelog") as pool:
             stream = iter(self.units())
             while block := list(islice(stream, AHEAD)):
-                for unit, check in zip(block, pool.map(self.verify_unit, block), strict=True):
-                    tally.add(unit, check)
-        return tally.checks()
+                wanted = [unit for unit in block if packs or not is_pack(unit)]
+                checks = {unit.name: check for unit, check in zip(wanted, pool.map(look, wanted), strict=True)}
+                for unit in block:
+                    found.add(unit, checks.get(unit.name))
+        return found
 
-    def verify_unit(self, unit: Unit) -> Check:
+    def verify_unit(self, unit: Unit, each: EachLine | None = None) -> Check:
         """Read one object whole."""
+        where = f"{self.vault.url}/{unit.name}"
         try:
             count = 0
             for _, body in self.read_unit(unit):
                 for line in body:
-                    read_entry(line, f"{self.vault.url}/{unit.name}")
+                    read_entry(line, where)
+                    if each:
+                        each(where, line)
                 count += len(body)
             if count != unit.entries:
-                raise damaged(f"{self.vault.url}/{unit.name}", f"{count} entries, {unit.entries} were told")
+                raise damaged(where, f"{count} entries, {unit.entries} were told")
         except DrError as error:
             if error.kind not in _BAD:
                 raise
@@ -176,30 +188,39 @@ class LogReader:
 
 
 @dataclass
-class _Tally:
-    """What a verification has seen so far."""
+class Survey:
+    """What a log holds, and what is wrong with it."""
 
     reader: LogReader
-    found: list[Check] = field(default_factory=list)
-    breaks: list[Check] = field(default_factory=list)
+    packs: int = 0
     segments: int = 0
+    """That no pack holds."""
     entries: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
     first: Unit | None = None
     last: Unit | None = None
+    _found: list[Check] = field(default_factory=list)
+    _breaks: list[Check] = field(default_factory=list)
+    _sound: int = 0
 
-    def add(self, unit: Unit, check: Check) -> None:
+    def add(self, unit: Unit, check: Check | None) -> None:
         if self.last and not unit.follows(self.last):
-            self.breaks.append(Check("chain", False, self.reader.break_between(self.last, unit).message))
+            self._breaks.append(Check("chain", False, self.reader.break_between(self.last, unit).message))
         self.first, self.last = self.first or unit, unit
-        if check.passed and not is_pack(unit):
-            self.segments += 1
-            self.entries += unit.entries
-        else:
-            self.found.append(check)
+        self.packs += is_pack(unit)
+        self.segments += not is_pack(unit)
+        self.entries += unit.entries
+        self.oldest = min(filter(None, (self.oldest, unit.first)), default=None)
+        self.newest = max(filter(None, (self.newest, unit.last)), default=None)
+        self._sound += bool(check and check.passed and not is_pack(unit))
+        if check and (is_pack(unit) or not check.passed):
+            self._found.append(check)
 
     def checks(self) -> tuple[Check, ...]:
-        more = [Check("segments", True, f"{self.segments} read, {self.entries} entries")] if self.segments else []
-        return (*self.found, *more, *(self.breaks or [Check("chain", True, self._words())]))
+        """Failed ones name their object."""
+        read = [Check("segments", True, f"{self._sound} read")] if self._sound else []
+        return (*self._found, *read, *(self._breaks or [Check("chain", True, self._words())]))
 
     def _words(self) -> str:
         if not self.first or not self.last:

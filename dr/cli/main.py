@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("dr.cli.restore", "Plan, review and apply a restore to a point in time."),
     "config": ("dr.cli.config", "What the log of the configuration tells: history, a state, a difference."),
     "drill": ("dr.cli.drill", "Run a restore drill and report what was measured."),
+    "audit": ("dr.cli.audit", "Search and verify the audit log in the vault."),
     "runbook": ("dr.cli.runbook", "List, show and step through the runbooks."),
     "velero": ("dr.cli.velero", "Set Velero up in a cluster that has none."),
     "completion": ("dr.cli.completion", "Print the completion script of a shell."),

@@ -103,7 +103,8 @@ def _batches(puts: Sequence[Put]) -> Iterator[Sequence[Put]]:
 
 @disaster.command("database-deleted")
 @lab_option
-def database_deleted(directory: Path) -> None:
+@click.option("--database", default="", help="Another one than the production database.")
+def database_deleted(directory: Path, database: str) -> None:
     """The operator takes delete protection off and deletes the production database."""
     from google.api_core.exceptions import GoogleAPIError  # slow imports, wanted by this command only
     from google.cloud.firestore_admin_v1 import FirestoreAdminClient
@@ -113,7 +114,7 @@ def database_deleted(directory: Path) -> None:
     from lab.energent.store import channel
 
     lab, clock = Lab.load(directory), Clock()
-    target = Target(lab.endpoints["firestore"], lab.project, lab.database, lab.key("operator"), lab.ca)
+    target = Target(lab.endpoints["firestore"], lab.project, database or lab.database, lab.key("operator"), lab.ca)
     client = FirestoreAdminClient(transport=FirestoreAdminGrpcTransport(channel=channel(target)))
     off = Database.DeleteProtectionState.DELETE_PROTECTION_DISABLED
     try:

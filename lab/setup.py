@@ -49,7 +49,7 @@ def settings(site: Site) -> Mapping[str, object]:
             "appdata": {"url": f"gs://{APPDATA_VAULT}", **vault},
             "config": {"url": f"gs://{CONFIG_VAULT}", **vault},
         },
-        "credentials": {name: f"keys/{name}.json" for name in ("capture", "restore")},
+        "credentials": {name: f"keys/{name}.json" for name in ("capture", "restore", "prune")},
         "kubernetes": {name: f"kubeconfigs/{name}" for name in ("capture", "restore")},
         "endpoints": {
             "storage": storage,

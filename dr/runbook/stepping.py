@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from dr.errors import CONFIGURATION, DrError
 from dr.model.runbooks import Doing, RunbookRun, RunbookStep
@@ -36,17 +37,22 @@ Shell = Callable[[str, Mapping[str, str]], tuple[int, Mapping[str, str]]]
 """(commands, environment) -> exit code, and the environment that they left."""
 
 
-def bash(command: str, environment: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
-    """In the foreground, with this terminal. Raises DrError CONFIGURATION where there is no bash."""
+def bash(
+    command: str, environment: Mapping[str, str], output: IO[bytes] | None = None
+) -> tuple[int, Mapping[str, str]]:
+    """In the foreground, with this terminal, or with all output in a file. Raises DrError CONFIGURATION where there is no
+    bash."""
     with tempfile.TemporaryDirectory(prefix="dr-runbook-") as folder:
         state = Path(folder) / "state"
         argv = [SHELL, "-c", _WRAP + command]
         try:
-            code = subprocess.run(argv, env={**environment, STATE: str(state)}, check=False).returncode
+            done = subprocess.run(
+                argv, env={**environment, STATE: str(state)}, stdout=output, stderr=output, check=False
+            )
         except OSError as error:
             raise DrError(CONFIGURATION, f"cannot run {SHELL}: {error.strerror}") from None
         left = state.read_bytes() if state.exists() else b""
-    return code, _read_environment(left) or dict(environment)
+    return done.returncode, _read_environment(left) or dict(environment)
 
 
 def _read_environment(content: bytes) -> dict[str, str]:

@@ -64,13 +64,13 @@ class Watching:
         self._looking = Looking(app)
         self._looks = 0
         self._troubles: tuple[str, ...] = ()
-        self._look = Repeating("watch", self._look_again, self._bug)
+        self._look = Repeating("watch", self._look_again, self.bug)
         self._channels = list(_channels(app, Heard(self._sent, self._unsent)))
         self._metrics.know_channels(channel.name for channel in self._channels)
         self._deadman = _deadman(app, self._withheld, self._pinged)
         self._threads = [self._look, *map(self._telling, self._channels)]
         if self._deadman:
-            self._threads.append(Repeating("deadman", self._deadman.step, self._bug))
+            self._threads.append(Repeating("deadman", self._deadman.step, self.bug))
         self.server = Server(app.settings.serve_address, self._pages()) if app.settings.serve_address else None
 
     # --- ports.Observer
@@ -122,9 +122,9 @@ class Watching:
         self.stop()
 
     def _telling(self, channel: Channel) -> Repeating:
-        return Repeating(f"tell {channel.name}", partial(self._tell, channel), self._bug)
+        return Repeating(f"tell {channel.name}", partial(self._tell, channel), self.bug)
 
-    def _bug(self, thread: str, error: Exception) -> None:
+    def bug(self, thread: str, error: Exception) -> None:
         self._metrics.trouble.labels("internal").inc()
         self._log.error("bug", thread=thread, error=str(error) or type(error).__name__, traceback=trace(error))
 
@@ -189,9 +189,13 @@ class Watching:
     # --- serving
 
     def _pages(self) -> Pages:
-        return Pages(self._status_page, self._metrics.text, self._unready, self._drill_page)
+        return Pages(self.status_page, self.metrics, self._unready, self._drill_page)
 
-    def _status_page(self) -> str:
+    def metrics(self) -> bytes:
+        """What /metrics answers."""
+        return self._metrics.text()
+
+    def status_page(self) -> str:
         scope, now = self._app.settings.scope, self._app.clock.now()
         return status_page(self._app.strategy, scope, self._watch.overview, tuple(self._service()), now)
 

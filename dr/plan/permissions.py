@@ -51,9 +51,14 @@ class Right:
     plural: str
     scope: Scope = Scope.CLUSTER
 
+    @property
+    def resource(self) -> str:
+        """`backups.velero.io`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
     def __str__(self) -> str:
         """`create backups.velero.io`."""
-        return f"{self.verb} {self.plural}{'.' if self.group else ''}{self.group}"
+        return f"{self.verb} {self.resource}"
 
 
 def rights_of(rules: Iterable[Rule]) -> tuple[Right, ...]:
@@ -130,7 +135,7 @@ def config_resources(spec: SourceSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _configuration(spec: SourceSpec, verbs: str = SEE) -> list[Rule]:
+def _configuration(spec: SourceSpec, verbs: str = "list watch") -> list[Rule]:
     """One rule for each API group, in the order of the strategy."""
     if spec.id.kind != "kubernetes":
         return []

@@ -17,6 +17,7 @@ from dr.model.ids import Slot
 from dr.model.points import Check
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
+from dr.plan.permissions import rights_of, source_rules
 from dr.ports import Draft, Json, ObjectStore, SourceFacts, Step, StepContext
 from dr.vendors.kubernetes_objects import NAMESPACES, Resource, name_of
 
@@ -59,7 +60,11 @@ class ConfigSource:
         return (*self._namespaces(), *self._kinds(), *self._keys())
 
     def _namespaces(self) -> Iterator[Check]:
-        found = self.namespaces()
+        try:
+            found = self.namespaces()
+        except DrError as error:  # what else is missing is still looked at
+            yield Check(f"namespaces of {self.spec.id}", False, error.message)
+            return
         missing = sorted(set(self.options.namespaces) - set(found))
         words = f"missing: {', '.join(missing)}" if missing else f"{len(found)} followed"
         yield Check(f"namespaces of {self.spec.id}", not missing and bool(found), words)
@@ -72,13 +77,16 @@ class ConfigSource:
             f"not served, so not captured: {', '.join(absent)}" if absent else f"all {len(options.wanted)} are served"
         )
         yield Check(f"kinds of {self.spec.id}", not fatal, words)
-        asked = [NAMESPACES, *(served[kind] for kind in options.wanted if kind in served)]
-        with ThreadPoolExecutor(_ASKERS, thread_name_prefix="config-check") as pool:
-            for resource, refused in zip(asked, pool.map(self._refused, asked), strict=True):
-                yield Check(f"may follow {resource}", not refused, f"may not {refused}" if refused else "list, watch")
+        yield self._rights(served)
 
-    def _refused(self, resource: Resource) -> str:
-        return " ".join(verb for verb in ("list", "watch") if not self.follower.api.allowed(verb, resource))
+    def _rights(self, served: Mapping[str, Resource]) -> Check:
+        """All that the shipped role gives, for what the cluster serves."""
+        asked = [right for right in rights_of(source_rules(self.spec)) if right.resource in served]
+        with ThreadPoolExecutor(_ASKERS, thread_name_prefix="config-check") as pool:
+            held = pool.map(lambda right: self.follower.api.allowed(right.verb, served[right.resource]), asked)
+            missing = [str(right) for right, allowed in zip(asked, held, strict=True) if not allowed]
+        words = f"not allowed: {', '.join(missing)}" if missing else f"{len(asked)} permissions held"
+        return Check(f"rbac of {self.spec.id}", not missing, words)
 
     def _keys(self) -> Iterator[Check]:
         """That Secrets can be sealed now, by sealing something."""

@@ -115,7 +115,7 @@ class LeaseLeader:
             self._thread = threading.Thread(target=self._compete, name="lease", daemon=True)
             self._thread.start()
         while not self.leads() and not stop():
-            time.sleep(LOOK_S)
+            time.sleep(min(LOOK_S, self._duration.total_seconds() * RETRY_SHARE))
 
     def leads(self) -> bool:
         return self._elapsed() < self._until

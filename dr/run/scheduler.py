@@ -84,7 +84,7 @@ class Scheduler:
         try:
             while not self._stopping and not stop():
                 self.step()
-                time.sleep(LOOK_S)
+                time.sleep(min(LOOK_S, self.every.total_seconds()))
         finally:
             self._stopping = True
             while self._running:

@@ -27,7 +27,7 @@ from lab.energent.manifests import NAMESPACE, TENANT_LABEL
 from lab.energent.store import BATCH, Put, Store, Target, WriteRefused
 from lab.energent.values import string
 from lab.node.api import Api, ApiError, Unreachable
-from lab.state import Lab, LabError
+from lab.state import AUDIT_SINK, Lab, LabError
 
 GONE_S = 120.0
 T = TypeVar("T")
@@ -125,6 +125,33 @@ def database_deleted(directory: Path, database: str) -> None:
     except GoogleAPIError as error:
         raise LabError(f"the database could not be deleted: {error}") from error
     clock.report("database-deleted", database=target.root)
+
+
+@disaster.command("audit-store-lost")
+@lab_option
+def audit_store_lost(directory: Path) -> None:
+    """Subscription and topic are deleted, and every local cache with them: what is left of the audit log is in the vault."""
+    from google.api_core.exceptions import GoogleAPIError
+    from google.pubsub_v1 import PublisherClient, SubscriberClient
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+    from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+    from lab.energent.store import channel
+
+    lab, clock = Lab.load(directory), Clock()
+    way = channel(Target(lab.endpoints["pubsub"], lab.project, "", lab.key("operator"), lab.ca))
+    subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=way))
+    publisher = PublisherClient(transport=PublisherGrpcTransport(channel=way))
+    subscription = f"projects/{lab.project}/subscriptions/{AUDIT_SINK}"
+    topic = f"projects/{lab.project}/topics/{AUDIT_SINK}"
+    try:
+        clock.strike(lambda: subscriber.delete_subscription(subscription=subscription, timeout=30))
+        clock.strike(lambda: publisher.delete_topic(topic=topic, timeout=30))
+    except GoogleAPIError as error:
+        raise LabError(f"the audit log's store could not be deleted: {error}") from error
+    cache = lab.directory / "cache"  # of `dr`, as the lab's settings say; not that of the lab's binaries
+    shutil.rmtree(cache, ignore_errors=True)
+    clock.report("audit-store-lost", subscription=subscription, topic=topic, cache=str(cache))
 
 
 @disaster.command("namespace-deleted")

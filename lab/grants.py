@@ -24,7 +24,7 @@ from dr.plan.permissions import (
 from dr.strategy.schema import CONFIG_KINDS, KIND_COMPONENT
 from lab.iam import Iam
 from lab.kms.names import CONFIG_KEYS
-from lab.state import DATABASE, PROJECT, REGION, VAULT_REGION
+from lab.state import AUDIT_SINK, DATABASE, PROJECT, REGION, VAULT_REGION
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ VELERO_BUCKET = "energent-velero"
 CLUSTER_VAULT = "energent-vault-cluster"
 APPDATA_VAULT = "energent-vault-appdata"
 CONFIG_VAULT = "energent-vault-config"
+AUDIT_VAULT = "energent-vault-audit"
 CONTROL_BUCKET = "energent-dr-control"
 
 BUCKETS = (
@@ -49,6 +50,7 @@ BUCKETS = (
     BucketSpec(CLUSTER_VAULT, VAULT_REGION, True),
     BucketSpec(APPDATA_VAULT, VAULT_REGION, True),
     BucketSpec(CONFIG_VAULT, VAULT_REGION, True),
+    BucketSpec(AUDIT_VAULT, VAULT_REGION, True),
     BucketSpec(CONTROL_BUCKET, VAULT_REGION, True),
 )
 
@@ -68,7 +70,7 @@ def _buckets(*names: str) -> tuple[str, ...]:
 
 
 PLACES: Mapping[Where, tuple[str, ...]] = {
-    Where.VAULT: _buckets(CLUSTER_VAULT, APPDATA_VAULT, CONFIG_VAULT),
+    Where.VAULT: _buckets(CLUSTER_VAULT, APPDATA_VAULT, CONFIG_VAULT, AUDIT_VAULT),
     Where.CONTROL: _buckets(CONTROL_BUCKET),
     Where.VELERO: _buckets(VELERO_BUCKET),
     Where.DATABASE: (PROJECT_RESOURCE,),
@@ -86,6 +88,7 @@ GOOGLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     # capture, restore, prune: what is shipped, nothing beside it
     *((grant.identity, grant.permissions, PLACES[grant.where]) for grant in GRANTS),
     ("velero", ("storage.*",), _buckets(VELERO_BUCKET)),
+    ("logging-agent", ("pubsub.topics.publish",), (f"{PROJECT_RESOURCE}/topics/{AUDIT_SINK}",)),
     ("firestore-agent", WRITE, _buckets(APPDATA_VAULT)),
 )
 

@@ -176,7 +176,7 @@ def describe(site: Site, scope: str) -> Lab:
     """The lab.json of a site that is up."""
     from lab.parts_cluster import cluster_endpoints, cluster_kubeconfigs
     from lab.parts_data import data_endpoints
-    from lab.setup import DATABASE_TOPICS
+    from lab.setup import AUDIT_TOPICS, DATABASE_TOPICS
     from lab.state import DATABASE, PROJECT, REGION
 
     full, data = scope in (FULL, CLUSTER), scope != CLUSTER
@@ -194,5 +194,5 @@ def describe(site: Site, scope: str) -> Lab:
         cache=site.cache,
         endpoints={**(data_endpoints(site) if data else {}), **(cluster_endpoints(site) if full else {})},
         kubeconfigs=cluster_kubeconfigs(site) if full else {},
-        topics=dict(DATABASE_TOPICS),
+        topics={**DATABASE_TOPICS, **AUDIT_TOPICS},
     )

@@ -11,16 +11,28 @@ from collections.abc import Mapping
 import urllib3
 import yaml
 
-from lab.grants import APPDATA_VAULT, BUCKETS, CLUSTER_VAULT, CONFIG_VAULT, CONTROL_BUCKET, BucketSpec, apply_grants
+from lab.grants import (
+    APPDATA_VAULT,
+    AUDIT_VAULT,
+    BUCKETS,
+    CLUSTER_VAULT,
+    CONFIG_VAULT,
+    CONTROL_BUCKET,
+    BucketSpec,
+    apply_grants,
+)
 from lab.iam import Iam
 from lab.kms.names import CONFIG_KEYS
 from lab.parts import Site
 from lab.pki import create_ca
-from lab.state import IDENTITIES, PROJECT, VAULT_REGION, LabError
+from lab.state import AUDIT_SINK, IDENTITIES, PROJECT, VAULT_REGION, LabError
 from lab.workloads import Workloads
 
 SERVICES = ("storage", "tokens", "firestore", "pubsub", "kms", "apiserver")
 DATABASE_TOPICS = {"documents": "firestore-documents"}
+AUDIT_TOPICS = {"audit": AUDIT_SINK}
+ACK_DEADLINE_S = 30
+RETENTION_S = 7 * 86_400
 SOFT_DELETE_S = 7 * 86_400
 
 
@@ -48,12 +60,14 @@ def settings(site: Site) -> Mapping[str, object]:
             "cluster": {"url": f"gs://{CLUSTER_VAULT}", **vault},
             "appdata": {"url": f"gs://{APPDATA_VAULT}", **vault},
             "config": {"url": f"gs://{CONFIG_VAULT}", **vault},
+            "audit": {"url": f"gs://{AUDIT_VAULT}", **vault},
         },
         "credentials": {name: f"keys/{name}.json" for name in ("capture", "restore", "prune")},
         "kubernetes": {name: f"kubeconfigs/{name}" for name in ("capture", "restore")},
         "endpoints": {
             "storage": storage,
             "firestore": firestore,
+            "pubsub": site.address("pubsub"),
             "kms": site.address("kms"),
             "resourcemanager": f"https://{site.address('tokens')}",
         },
@@ -86,12 +100,21 @@ def _make_bucket(site: Site, bucket: BucketSpec) -> None:
 
 
 def make_topics(site: Site) -> None:
-    """Straight on the emulator: set-up needs no identity."""
-    for topic in DATABASE_TOPICS.values():
-        name = f"projects/{PROJECT}/topics/{topic}"
-        status, answer = _call("PUT", f"http://{site.address('pubsub-emulator')}/v1/{name}", {}, "", None)
-        if status not in (200, 409):
-            raise LabError(f"topic {topic} could not be made: the Pub/Sub emulator answered {status} {answer}")
+    """Straight on the emulator: set-up needs no identity. The audit topic gets its subscription before any sink writes."""
+    for topic in (*DATABASE_TOPICS.values(), *AUDIT_TOPICS.values()):
+        _make(site, f"projects/{PROJECT}/topics/{topic}", {})
+    body = {
+        "topic": f"projects/{PROJECT}/topics/{AUDIT_SINK}",
+        "ackDeadlineSeconds": ACK_DEADLINE_S,
+        "messageRetentionDuration": f"{RETENTION_S}s",
+    }
+    _make(site, f"projects/{PROJECT}/subscriptions/{AUDIT_SINK}", body)
+
+
+def _make(site: Site, name: str, body: Mapping[str, object]) -> None:
+    status, answer = _call("PUT", f"http://{site.address('pubsub-emulator')}/v1/{name}", body, "", None)
+    if status not in (200, 409):
+        raise LabError(f"{name} could not be made: the Pub/Sub emulator answered {status} {answer}")
 
 
 def _call(method: str, url: str, body: object, token: str, ca: str | None) -> tuple[int, str]:

@@ -17,7 +17,9 @@ STATE_FILE = "lab.json"
 SOCKET_FILE = "control.sock"
 MARKER = "DR_LAB_ID"
 """Environment variable that every process of a lab inherits: the only ground on which one is ever killed."""
-IDENTITIES = ("app", "capture", "restore", "prune", "velero", "firestore-agent", "operator")
+AUDIT_SINK = "energent-security-sink"
+"""The sink, its topic and the subscription that it is archived from."""
+IDENTITIES = ("app", "capture", "restore", "prune", "velero", "firestore-agent", "logging-agent", "operator")
 
 
 class LabError(Exception):

@@ -15,6 +15,7 @@ import click
 import grpc
 
 from lab.energent import manifests, world
+from lab.energent.audit import AuditEntries, Publisher
 from lab.energent.documents import Size
 from lab.energent.store import Store, Target, WriteRefused
 from lab.energent.witness import Witness, appdata_source
@@ -22,6 +23,7 @@ from lab.energent.writer import Changes, ConfigMaps, Documents, Settings, Writer
 from lab.node.api import Api, ApiError, Unreachable
 from lab.state import Lab, LabError
 
+ONLY = ("firestore", "kubernetes", "audit")
 BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 lab_option = click.option("--lab", "directory", type=click.Path(path_type=Path), default=".lab", show_default=True)
 
@@ -106,7 +108,10 @@ def platform(lab: Lab, min_replicas: int) -> manifests.Platform:
 @click.option("--rate", default=20.0, show_default=True, help="Document writes per second.")
 @click.option("--configmap-rate", default=2.0, show_default=True, help="ConfigMap writes per second.")
 @click.option("--config-rate", default=2.0, show_default=True, help="Configuration writes per second; 0: none.")
-@click.option("--only", type=click.Choice(["firestore", "kubernetes", "both"]), default="both", show_default=True)
+@click.option("--audit-rate", default=5.0, show_default=True, help="Audit entries per second; 0: none.")
+@click.option(
+    "--only", type=click.Choice([*ONLY, "both"]), default="both", show_default=True, help="both: all of them."
+)
 @click.option("--seconds", type=float, help="Stop after that long.")
 @click.option("--until-signal", is_flag=True, help="Write until SIGTERM or SIGINT (the default).")
 def write(
@@ -115,6 +120,7 @@ def write(
     rate: float,
     configmap_rate: float,
     config_rate: float,
+    audit_rate: float,
     only: str,
     seconds: float | None,
     until_signal: bool,
@@ -127,6 +133,7 @@ def write(
         signal.signal(number, lambda *_: stop.set())
     with Witness(out) as witness:
         writers = _writers(lab, only, rate, (configmap_rate, config_rate), witness, stop, acknowledged)
+        writers += _audit_writers(lab, only, audit_rate, witness, stop, acknowledged)
         threads = [threading.Thread(target=writer.run) for writer in writers]
         for thread in threads:
             thread.start()
@@ -154,6 +161,8 @@ def _writers(
     """The tag makes the paths of two runs differ: a path in doubt is never written by another run."""
     stop, acknowledged = events
     tag, writers = base36(time.time_ns() // 1_000_000), []
+    if only == "audit":
+        return []
     store = Store(target(lab, "app"))
     tenants = _tenants(store)
     if only != "kubernetes":
@@ -167,6 +176,18 @@ def _writers(
         pairs = zip(both, cluster_rates, strict=True)
         writers += [Writer(some, witness, each, stop, acknowledged) for some, each in pairs if each > 0]
     return writers
+
+
+def _audit_writers(lab: Lab, only: str, rate: float, witness: Witness, *events: threading.Event) -> list[Writer]:
+    """The sink of Cloud Logging; above 50 a second several entries go in one request."""
+    if only not in ("audit", "both") or rate <= 0 or "audit" not in lab.topics:
+        return []
+    reached = Target(lab.endpoints["pubsub"], lab.project, "", lab.key("logging-agent"), lab.ca)
+    publisher = Publisher(reached, f"projects/{lab.project}/topics/{lab.topics['audit']}")
+    batch = max(1, round(rate / 50))
+    entries = AuditEntries(publisher, lab.project, base36(time.time_ns() // 1_000_000), batch)
+    stop, acknowledged = events
+    return [Writer(entries, witness, rate / batch, stop, acknowledged)]
 
 
 def _tenants(store: Store) -> int:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 CLUSTER_SOURCE = "cluster/velero/energent-production"
 CONFIG_SOURCE = "config/kubernetes/energent-production"
+AUDIT_SOURCE = "audit/pubsub/energent-security-sink"
 
 
 def appdata_source(database: str) -> str:

@@ -198,6 +198,7 @@ def get(server: Server, path: str, method: str = "GET") -> Answer:
 
 
 def drawn(drill: str) -> str | None:
+    assert re.fullmatch(r"[\w.-]{1,120}", drill), "what is no id is asked of nobody"
     if drill == "broken":
         raise DrError(UNREACHABLE, "the control repository does not answer")
     return f"<p>{drill}" if drill == "q-1" else None

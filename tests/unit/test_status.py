@@ -131,6 +131,11 @@ def test_the_last_drill_counts_and_what_was_proven_stays_proven(verdict: Verdict
         assert found.verdict.miss
 
 
+def test_a_copy_that_failed_its_checks_proves_nothing() -> None:
+    assert rows_of([point(MINUTE)], reports=[report(Verdict.FAILED)])["appdata", "source"].proven is None
+    assert rows_of([point(MINUTE)], reports=[report(Verdict.MISSED)])["appdata", "source"].proven == T0
+
+
 def test_a_late_row_is_late_whatever_was_proven() -> None:
     found = rows_of([point(15 * MINUTE)], reports=[report(Verdict.MET)])["appdata", "source"]
     assert found.verdict is RowVerdict.LATE

@@ -23,7 +23,7 @@ from lab.energent.writer import Changes, ConfigMaps, Documents, Settings, Writer
 from lab.node.api import Api, ApiError, Unreachable
 from lab.state import Lab, LabError
 
-ONLY = ("firestore", "kubernetes", "audit")
+ONLY = ("firestore", "kubernetes", "both", "audit", "all")
 BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 lab_option = click.option("--lab", "directory", type=click.Path(path_type=Path), default=".lab", show_default=True)
 
@@ -109,9 +109,7 @@ def platform(lab: Lab, min_replicas: int) -> manifests.Platform:
 @click.option("--configmap-rate", default=2.0, show_default=True, help="ConfigMap writes per second.")
 @click.option("--config-rate", default=2.0, show_default=True, help="Configuration writes per second; 0: none.")
 @click.option("--audit-rate", default=5.0, show_default=True, help="Audit entries per second; 0: none.")
-@click.option(
-    "--only", type=click.Choice([*ONLY, "both"]), default="both", show_default=True, help="both: all of them."
-)
+@click.option("--only", type=click.Choice(ONLY), default="both", show_default=True, help="all: audit entries too.")
 @click.option("--seconds", type=float, help="Stop after that long.")
 @click.option("--until-signal", is_flag=True, help="Write until SIGTERM or SIGINT (the default).")
 def write(
@@ -180,7 +178,7 @@ def _writers(
 
 def _audit_writers(lab: Lab, only: str, rate: float, witness: Witness, *events: threading.Event) -> list[Writer]:
     """The sink of Cloud Logging; above 50 a second several entries go in one request."""
-    if only not in ("audit", "both") or rate <= 0 or "audit" not in lab.topics:
+    if only not in ("audit", "all") or rate <= 0 or "audit" not in lab.topics:
         return []
     reached = Target(lab.endpoints["pubsub"], lab.project, "", lab.key("logging-agent"), lab.ca)
     publisher = Publisher(reached, f"projects/{lab.project}/topics/{lab.topics['audit']}")

@@ -3,12 +3,14 @@ as the Prometheus operator takes them."""
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from pathlib import Path
 
 from dr.app.core import open_app
 from dr.app.deploying import order_of
+from dr.plan.permissions import GRANTS, IDENTITIES, SPARED
 from dr.report.readme_table import readme_table
 from dr.schedules.pods import Cluster
 from dr.schedules.render import files
@@ -52,7 +54,16 @@ def operator_rules(rules: str) -> str:
     return OPERATOR_HEAD + spec
 
 
+def permissions() -> str:
+    """What `schedules/terraform` grants."""
+    table = {
+        one: {grant.where: list(grant.permissions) for grant in GRANTS if grant.identity == one} for one in IDENTITIES
+    }
+    return json.dumps({"identities": table, "spared": list(SPARED)}, indent=2) + "\n"
+
+
 if __name__ == "__main__":
+    (SCHEDULES / "terraform" / "permissions.json").write_text(permissions(), encoding="utf-8")
     rules = (SCHEDULES / "monitoring/rules.yaml").read_text(encoding="utf-8")
     (SCHEDULES / "monitoring/alerts.yaml").write_text(operator_rules(rules), encoding="utf-8")
     for name, text in schedules().items():

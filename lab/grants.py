@@ -16,6 +16,7 @@ from dr.plan.permissions import (
     GRANTS,
     READ_DATABASE,
     SEE,
+    SPARED,
     WRITE,
     Rule,
     Where,
@@ -93,10 +94,8 @@ GOOGLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 
 REFUSED: tuple[tuple[str, str, str], ...] = (
-    # identity   permission                      resource: taken out of a wider grant above
-    ("restore", "datastore.databases.delete", LIVE_DATABASE),
-    ("restore", "datastore.databases.update", LIVE_DATABASE),
-    ("restore", "datastore.databases.import", LIVE_DATABASE),
+    # identity   permission  resource: taken out of a wider grant above, as the shipped IAM condition does
+    *(("restore", permission, LIVE_DATABASE) for permission in SPARED),
 )
 
 

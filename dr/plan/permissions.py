@@ -224,6 +224,8 @@ GRANTS = (
     Grant(PRUNE, Where.VAULT, (*READ, "storage.objects.delete")),
     Grant(PRUNE, Where.CONTROL, WRITE),
 )
+SPARED = ("datastore.databases.delete", "datastore.databases.update", "datastore.databases.import")
+"""What restore may do to the databases that it made, and not to those that are protected."""
 FORBIDDEN: Mapping[str, tuple[str, ...]] = {CAPTURE: ("storage.objects.delete",), RESTORE: ("storage.objects.delete",)}
 """What an identity must not hold on a vault: `dr check` says so when it does."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def fill(world: World, *more: str) -> None:
 
 
 def whole_job(world: World) -> None:
-    """Both stated recovery commands: the cluster and the database, to one point in time."""
+    """All four rows: captured by the service, lost, brought back to one point in time, and drilled."""
     say = world.stage.say
     say("starting the lab's cluster (etcd, Kubernetes, Velero, a node)")
     world.python("lab", "up", "--dir", str(world.lab), "--snapshot-granularity", f"{GRANULARITY_S:g}")
@@ -70,13 +71,16 @@ def whole_job(world: World) -> None:
     fill(world)
     world.dr("check")
     world.stage.show(world.dr("plan")[1])
-    with world.writers("both"):
-        back_up(world)
-        world.wait_for_writes(20)
-        struck = world.disaster("bad-deploy")
-        world.disaster("namespace-deleted")
-    say("both are lost; bringing them back to the instant before", bold=True)
-    world.stage.show(world.dr("restore", "--point-in-time", struck, "--auto-approve")[1])
+    say("$ dr run   (as a service: it captures each first slot at once, and follows what changes)", bold=True)
+    with world.background("dr-run", "dr", "run") as service:
+        with world.writers("all"):
+            back_up(world, service)
+            world.wait_for_writes(20)
+            struck = world.disaster("config-broken")
+            world.disaster("bad-deploy")
+            world.disaster("namespace-deleted")
+        bring_back(world, struck)
+    world.disaster("audit-store-lost")
     code, text = world.drill("quarterly", struck, codes=(0, 6))
     world.stage.show(text)
     drill = save_report(world)
@@ -88,17 +92,24 @@ def whole_job(world: World) -> None:
         raise DemoFailed("the drill missed an objective")
 
 
-def back_up(world: World) -> None:
-    """`dr run` captures each first slot at once; stopped when both rows have a point of its own making."""
+def back_up(world: World, service: subprocess.Popen[bytes]) -> None:
+    """`dr run` captures each first slot at once and follows what is captured as it changes; until every row has a point."""
     before = set(points(world))
-    with world.background("dr-run", "dr", "run") as service:
-        world.stage.say("$ dr run   (as a service; it captures each first slot at once)", bold=True)
-        deadline = time.monotonic() + POINT_DEADLINE_S
-        while not {"cluster", "appdata"} <= {name.split(".")[0] for name in set(points(world)) - before}:
-            if service.poll() is not None or time.monotonic() > deadline:
-                raise DemoFailed(f"dr run made no point for both rows; see {world.out / 'dr-run.log'}")
-            time.sleep(0.5)
+    deadline = time.monotonic() + POINT_DEADLINE_S
+    while not {"cluster", "appdata", "config", "audit"} <= {name.split(".")[0] for name in set(points(world)) - before}:
+        if service.poll() is not None or time.monotonic() > deadline:
+            raise DemoFailed(f"dr run made no point for every row; see {world.out / 'dr-run.log'}")
+        time.sleep(0.5)
     world.stage.show(world.dr("points", "list")[1])
+
+
+def bring_back(world: World, struck: str) -> None:
+    """During an incident nothing new is captured; then one instant over what was lost."""
+    world.dr("freeze", "--reason", "wrong release, documents deleted, namespaces deleted")
+    world.stage.say("three rows are lost; bringing them back to the instant before", bold=True)
+    restored = ("--component", "cluster", "--component", "appdata", "--component", "config")
+    world.stage.show(world.dr("restore", "--point-in-time", struck, *restored, "--auto-approve")[1])
+    world.dr("freeze", "--lift", "--reason", "brought back")
 
 
 def points(world: World) -> list[str]:

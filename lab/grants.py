@@ -76,6 +76,7 @@ PLACES: Mapping[Where, tuple[str, ...]] = {
     Where.VELERO: _buckets(VELERO_BUCKET),
     Where.DATABASE: (PROJECT_RESOURCE,),
     Where.SUBSCRIPTION: (PROJECT_RESOURCE,),
+    Where.SINK: (PROJECT_RESOURCE,),
     Where.KEY: CONFIG_KEYS,
 }
 """Where the product's own table (`dr.plan.permissions`) holds in the lab."""

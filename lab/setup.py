@@ -31,7 +31,7 @@ from lab.workloads import Workloads
 SERVICES = ("storage", "tokens", "firestore", "pubsub", "kms", "apiserver")
 DATABASE_TOPICS = {"documents": "firestore-documents"}
 AUDIT_TOPICS = {"audit": AUDIT_SINK}
-ACK_DEADLINE_S = 30
+ACK_DEADLINE_S = 10
 RETENTION_S = 7 * 86_400
 SOFT_DELETE_S = 7 * 86_400
 
@@ -69,6 +69,7 @@ def settings(site: Site) -> Mapping[str, object]:
             "firestore": firestore,
             "pubsub": site.address("pubsub"),
             "kms": site.address("kms"),
+            "logging": site.address("tokens"),
             "resourcemanager": f"https://{site.address('tokens')}",
         },
         "keys": dict(zip(("primary", "secondary"), (f"gcp-kms://{key}" for key in CONFIG_KEYS), strict=True)),

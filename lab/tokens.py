@@ -1,5 +1,6 @@
 """`python -m lab.tokens`: what the lab has of Google's identity services, over https: the OAuth token server (`POST /token` with
-a JWT bearer grant), and of Resource Manager the question which permissions the caller has on a project."""
+a JWT bearer grant); of Resource Manager the question which permissions the caller has on a project; and of Cloud Logging the
+sink that the audit entries come from, to be read."""
 
 import argparse
 import asyncio
@@ -12,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from dr.plan.permissions import READ_SINK
 from lab.iam import Iam, Unauthenticated
 from lab.serving import Listener, serve
+from lab.state import AUDIT_SINK
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -42,6 +45,25 @@ def held(iam: Iam, authorization: str | None, project: str, wanted: object) -> t
     return 200, {"permissions": found} if found else {}
 
 
+def sink(iam: Iam, authorization: str | None, project: str, name: str) -> tuple[int, dict[str, object]]:
+    """HTTP status and body of projects.sinks.get."""
+    try:
+        caller = iam.identify(authorization)
+    except Unauthenticated as error:
+        return 401, {"error": {"code": 401, "message": str(error), "status": "UNAUTHENTICATED"}}
+    if not iam.allowed(caller, READ_SINK, f"projects/{project}"):
+        message = f"Permission '{READ_SINK}' denied on resource (or it may not exist)."
+        return 403, {"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}}
+    if (project, name) != (iam.project, AUDIT_SINK):
+        return 404, {"error": {"code": 404, "message": f"Sink {name} does not exist", "status": "NOT_FOUND"}}
+    return 200, {
+        "name": name,
+        "destination": f"pubsub.googleapis.com/projects/{project}/topics/{AUDIT_SINK}",
+        "filter": 'logName:"cloudaudit.googleapis.com"',
+        "writerIdentity": f"serviceAccount:logging-agent@{project}.iam.gserviceaccount.com",
+    }
+
+
 def application(iam: Iam, lifetime_s: int) -> Starlette:
     """The ASGI application."""
 
@@ -56,9 +78,15 @@ def application(iam: Iam, lifetime_s: int) -> Starlette:
         status, body = held(iam, request.headers.get("authorization"), project, asked.get("permissions"))
         return JSONResponse(body, status)
 
+    async def sinks(request: Request) -> JSONResponse:
+        where = request.path_params
+        status, body = sink(iam, request.headers.get("authorization"), where["project"], where["sink"])
+        return JSONResponse(body, status)
+
     routes = [
         Route("/token", token, methods=["POST"]),
         Route("/v3/projects/{project}:testIamPermissions", permissions, methods=["POST"]),
+        Route("/v2/projects/{project}/sinks/{sink}", sinks),
     ]
     return Starlette(routes=routes)
 

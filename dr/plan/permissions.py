@@ -167,6 +167,8 @@ class Where(StrEnum):
     DATABASE = "database"
     """The project of the protected databases: a restored one has another name."""
     SUBSCRIPTION = "subscription"
+    SINK = "sink"
+    """The project whose Logging sink sends the audit entries."""
     KEY = "key"
     """Key encryption keys of both regions."""
 
@@ -204,6 +206,7 @@ MAKE_DATABASES = (
     "datastore.backups.restoreDatabase",
 )
 CONSUME = ("pubsub.subscriptions.get", "pubsub.subscriptions.consume")
+READ_SINK = "logging.sinks.get"
 READ_KEY, SEAL, UNSEAL = (
     "cloudkms.cryptoKeys.get",
     "cloudkms.cryptoKeyVersions.useToEncrypt",
@@ -215,6 +218,7 @@ GRANTS = (
     Grant(CAPTURE, Where.VELERO, READ),
     Grant(CAPTURE, Where.DATABASE, (*READ_DATABASE, "datastore.databases.export")),
     Grant(CAPTURE, Where.SUBSCRIPTION, CONSUME),
+    Grant(CAPTURE, Where.SINK, (READ_SINK,)),
     Grant(CAPTURE, Where.KEY, (READ_KEY, SEAL)),  # it cannot open what it sealed
     Grant(RESTORE, Where.VAULT, READ),
     Grant(RESTORE, Where.CONTROL, (*WRITE, *LOCK)),

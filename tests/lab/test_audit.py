@@ -1,0 +1,220 @@
+"""The audit row in the lab: what Pub/Sub acknowledged is archived once, whoever dies; and comes back from the vault alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dr.app.core import App, open_app
+from dr.changelog import LogReader
+from dr.components.audit.entry import QUARANTINE, fingerprint
+from lab import lifecycle
+from lab.energent.audit import Publisher
+from lab.energent.store import Target
+from lab.energent.witness import AUDIT_SOURCE
+from lab.stage import lab_strategy
+from lab.state import AUDIT_SINK, Lab
+from tests.lab.command import ROOT, Dr
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
+SCENARIO = {
+    "apiVersion": "dr/v1",
+    "kind": "Scenario",
+    "metadata": {"name": "audit"},
+    "why": "The audit log's store is gone.",
+    "rows": [{"component": "audit", "domains": ["source"]}],
+}
+
+
+def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        threading.Event().wait(0.1)
+
+
+@dataclass
+class Follower:
+    """`tests.lab.followed` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    counts: Counter[str] = field(default_factory=Counter)
+    reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            told = json.loads(line)
+            self.counts[told["kind"]] += told["count"]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
+        self.reader.join()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(60) == 0
+        self.reader.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A data-plane lab, and `dr` with a strategy that has an audit source."""
+
+    dr: Dr
+    lab: Path
+    witness: Path
+
+    @property
+    def app(self) -> App:
+        environment = self.dr.environment
+        return open_app(environment["DR_CONFIG"], environment["DR_STRATEGY"], "restore", environ=environment)
+
+    def log(self) -> LogReader:
+        app = self.app
+        (spec,) = app.specs(["audit"])
+        return LogReader(app.vault("audit"), spec.id)
+
+    def follow(self) -> Follower:
+        argv = [sys.executable, "-m", "tests.lab.followed"]
+        process = subprocess.Popen(argv, cwd=ROOT, env=self.dr.environment, stdout=subprocess.PIPE, text=True)
+        return Follower(process)
+
+    @contextmanager
+    def following(self) -> Iterator[Follower]:
+        follower = self.follow()
+        try:
+            yield follower
+            follower.stop()
+        finally:
+            follower.process.kill()
+
+    @contextmanager
+    def writing(self, rate: int) -> Iterator[None]:
+        argv = [sys.executable, "-m", "lab.energent", "write", "--lab", str(self.lab), "--out", str(self.witness)]
+        more = ("--only", "audit", "--audit-rate", str(rate))
+        writer = subprocess.Popen([*argv, *more], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        try:
+            assert writer.stdout
+            assert writer.stdout.readline().startswith("READY")
+            yield
+        finally:
+            writer.terminate()
+            assert writer.wait(30) == 0
+            assert writer.stdout
+            writer.stdout.close()
+
+    def acknowledged(self) -> dict[str, str]:
+        found = map(json.loads, self.witness.read_text().splitlines())
+        return {entry["path"]: entry["sha256"] for entry in found if entry["source"] == AUDIT_SOURCE}
+
+    def publish(self, *datas: bytes) -> None:
+        lab = Lab.load(self.lab)
+        reached = Target(lab.endpoints["pubsub"], lab.project, "", lab.key("logging-agent"), lab.ca)
+        publisher = Publisher(reached, f"projects/{lab.project}/topics/{AUDIT_SINK}")
+        for data in datas:
+            publisher.publish([data])
+
+    def archived(self) -> Counter[tuple[str, str]]:
+        """(key, hash of the entry) and how often it stands in the log."""
+        entries = (one for one in self.log().entries() if not one.key.startswith(QUARANTINE))
+        return Counter((one.key, fingerprint(one.data["entry"])) for one in entries)  # type: ignore[arg-type]
+
+    def strike(self, name: str, *more: str) -> str:
+        answer = self.dr.module("lab", "disaster", name, "--dir", str(self.lab), *more)
+        assert answer.code == 0, answer.err
+        return str(json.loads(answer.out)["at"])
+
+
+def audit_strategy() -> str:
+    """The lab's table with its audit row captured."""
+    table = yaml.safe_load(lab_strategy(1.0))
+    options = {"topic": AUDIT_SINK, "subscription": AUDIT_SINK, "heartbeat": "1s"}
+    for row in table["objectives"]:
+        if row["component"] == "audit":
+            place = table.get("place", {})
+            project = {"project": "energent-lab"}
+            source = {
+                "kind": "pubsub",
+                "name": AUDIT_SINK,
+                "place": {**place, **project},
+                "options": {**project, **options},
+            }
+            row["sources"] = [source]
+    return yaml.safe_dump(table, sort_keys=False)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    (tmp_path / "strategy.yaml").write_text(audit_strategy())
+    lifecycle.up(lifecycle.Wish(tmp_path / "lab", "data"))
+    try:
+        dr = Dr(tmp_path / "lab", tmp_path)
+        dr.fine("init", "--repositories")
+        (tmp_path / "witness.jsonl").touch()
+        yield Stage(dr, tmp_path / "lab", tmp_path / "witness.jsonl")
+    finally:
+        lifecycle.down(tmp_path / "lab")
+
+
+def test_published_is_archived_once_whoever_dies_and_comes_back_from_the_vault_alone(
+    stage: Stage, tmp_path: Path
+) -> None:
+    poison = (
+        b"\xff not json",
+        b"{}",
+        b'{"logName":"l","timestamp":"2025-05-28T10:00:00Z","insertId":"' + b"x" * 9_000_000 + b'"}',
+    )
+    with stage.writing(rate=200):
+        for turn in range(3):  # kill -9 in the middle of the work
+            follower = stage.follow()
+            eventually(lambda follower=follower: follower.counts["durable"] >= 100)  # type: ignore[misc]
+            stage.publish(poison[turn])
+            follower.kill()
+        with stage.following() as follower:
+            eventually(lambda: follower.counts["durable"] >= 200)
+    with stage.following():
+        wanted = set(stage.acknowledged().items())
+        eventually(lambda: wanted <= set(stage.archived()), 120)
+        eventually(lambda: len(list(stage.app.vault("audit").list(QUARANTINE))) == len(poison))
+        # everything that was not acknowledged before a kill came again: nothing stands there twice
+        doubled = {key: times for key, times in stage.archived().items() if times > 1}
+        assert doubled == {}
+        assert set(stage.archived()) == wanted
+        packed = stage.dr.fine("backup", "audit", "-o", "json").items[0]
+    assert packed["result"] == "committed"
+    verified = stage.dr.fine("audit", "verify", "-o", "json").items[0]
+    assert (verified["entries"], verified["quarantined"]) == (len(wanted) + len(poison), len(poison))
+
+    struck = stage.strike("audit-store-lost")
+    scenario = tmp_path / "audit.yaml"
+    scenario.write_text(yaml.safe_dump(SCENARIO))
+    drill = stage.dr.fine(
+        "drill", "run", str(scenario), "--disaster-at", struck, "--witness", str(stage.witness), "-o", "json"
+    )
+    (row,) = [item for item in drill.items if (item["component"], item["domain"]) == ("audit", "source")]
+    assert row["verdict"] == "met", row["findings"]
+    assert (row["rpo"]["writes_lost"], row["rpo"]["acknowledged"]) == (0, len(wanted))
+    refused = stage.dr.fine("audit", "query", "--text", "PERMISSION_DENIED", "-o", "jsonl").out.splitlines()
+    assert 0 < len(refused) < len(wanted)
+    assert all(json.loads(line)["protoPayload"]["status"]["code"] == 7 for line in refused)
+    assert stage.dr("check", "-o", "json").code != 0, "a subscription that is gone is no good news"
+
+    stage.strike("vault-artefact-damaged", "--point", packed["point"]["name"], "--artefact", "*changes.zst", "--forge")
+    stage.dr("audit", "verify").refused(7, "changes.zst")

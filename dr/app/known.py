@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from heapq import nlargest
+from pathlib import Path
 
 from dr.app.core import App
+from dr.errors import LISTING_SHRANK, DrError
 from dr.model.ids import SourceId
 from dr.model.points import PointSummary
 from dr.model.strategy import Objective
+from dr.model.timeline import format_instant
 from dr.plan.due import SourceState, next_due
 from dr.plan.predict import RECENT
 from dr.plan.rows import Durations, schedules
@@ -30,12 +33,44 @@ def _committed(point: PointSummary) -> datetime:
 
 
 def all_points(app: App, components: Sequence[str] = ()) -> tuple[PointSummary, ...]:
-    """A fresh listing of the vaults of all rows with sources."""
+    """A fresh listing of the vaults of all rows with sources. Raises DrError LISTING_SHRANK when one that had points lists
+    none: an empty list is an error, not an empty vault (I5)."""
     from dr.record.catalogue import list_points
 
     names = [row.component for row in app.rows(components) if row.sources]
     with ThreadPoolExecutor(max(1, len(names)), thread_name_prefix="points") as pool:
-        return tuple(point for found in pool.map(lambda name: list_points(app.vault(name)), names) for point in found)
+        listed = dict(zip(names, pool.map(lambda name: list_points(app.vault(name)), names), strict=True))
+    for name in names:
+        if not listed[name]:
+            refuse_emptied(app, name)
+    return tuple(point for name in names for point in listed[name])
+
+
+def known_before(app: App, component: str) -> tuple[int, datetime | None]:
+    """How many points of a row's vault the last listing of this machine had, and when that was."""
+    from dr.record.cache import load
+
+    cached = load(catalogue_file(app))
+    points = cached.points.get(app.settings.vault(component).url, ()) if cached else ()
+    return len(points), cached.listed if cached else None
+
+
+def refuse_emptied(app: App, component: str) -> None:
+    """For a vault that just listed no point. Raises DrError LISTING_SHRANK when it had some."""
+    count, listed = known_before(app, component)
+    if count and listed:
+        url = app.settings.vault(component).url
+        text = f"{url} lists no recovery point, but {count} were there at {format_instant(listed)}"
+        raise DrError(
+            LISTING_SHRANK,
+            text,
+            hint="is it the right vault? `dr points rebuild` reads it anew and forgets what was known",
+        )
+
+
+def catalogue_file(app: App) -> Path:
+    """What the last listing said, on this machine."""
+    return app.settings.cache_dir / "catalogue.json"
 
 
 def recent_points(app: App, components: Sequence[str] = ()) -> tuple[PointSummary, ...]:

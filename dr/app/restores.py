@@ -9,6 +9,7 @@ from functools import partial
 
 from dr.app.captures import specs_of
 from dr.app.core import App
+from dr.app.known import refuse_emptied
 from dr.app.who import who
 from dr.errors import NOT_FOUND, REJECTED, USAGE, DrError
 from dr.model.evidence import DrillRow
@@ -18,6 +19,7 @@ from dr.model.strategy import FailureDomain
 from dr.model.timeline import compact_instant
 from dr.plan.modes import MODES
 from dr.plan.predict import predict
+from dr.record.catalogue import list_points
 from dr.record.codec import decode
 from dr.report.envelope import Item
 from dr.report.results import begun_item
@@ -53,8 +55,18 @@ def make_plan(
     plan = planner(app).plan(
         plan_id, requested, wants, now, predictions=measured_restores(app), max_cost_usd=max_cost_usd
     )
+    for gap in plan.gaps:
+        if gap.before is None and gap.after is None:
+            refuse_listed_empty(app, gap.source.component)
     refuse_gaps(plan)
     return plan
+
+
+def refuse_listed_empty(app: App, component: str) -> None:
+    """That a vault with points lists none is another trouble than an instant that nothing reaches. Raises DrError
+    LISTING_SHRANK."""
+    if not list_points(app.vault(component)):
+        refuse_emptied(app, component)
 
 
 def measured_restores(app: App) -> Predictions:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from dr.app.core import App
+from dr.app.known import known_before
 from dr.app.overview import forget
 from dr.errors import DrError
 from dr.model.points import Check, PointManifest, PointSummary
@@ -52,7 +54,15 @@ def locks(vault: ObjectStore, manifest: PointManifest) -> tuple[Check, ...]:
 
 
 def rebuild_all(app: App) -> Mapping[str, Rebuilt]:
-    """By vault URL, from the manifests alone; the cache is thrown away."""
+    """By vault URL, from the manifests alone; the cache is thrown away. A vault that has nothing where points were known
+    is a difference."""
+    names = [row.component for row in app.strategy.objectives if row.sources]
+    known = {name: known_before(app, name)[0] for name in names}
     forget(app)
-    vaults = [app.vault(row.component) for row in app.strategy.objectives if row.sources]
-    return {vault.url: rebuild(vault) for vault in vaults}
+    return {app.vault(name).url: _missed(rebuild(app.vault(name)), known[name]) for name in names}
+
+
+def _missed(found: Rebuilt, known: int) -> Rebuilt:
+    if found.points or found.damaged or not known:
+        return found
+    return replace(found, differences=(*found.differences, f"nothing is there, where {known} points were known"))

@@ -5,6 +5,7 @@ Objects are files under their own names; `.dr-tmp/` holds what is being written,
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -20,6 +21,7 @@ from dr.ports import ObjectInfo, Stored
 from dr.stores.digest import Digest, require_name, require_whole
 from dr.stores.localfile import Header, read_header, read_object, settle, write_object
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WRITING = frozenset({"storage.objects.create", "storage.objects.delete", "storage.objects.update"})
 
 
@@ -263,4 +265,5 @@ def _errors(what: str) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError) as error:
         raise DrError(REJECTED, f"cannot {what}: an object has the name of one of its folders") from error
     except OSError as error:
-        raise DrError(UNAVAILABLE, f"cannot {what}: {error.strerror}") from error
+        hint = "make room there; nothing half-written is left" if error.errno in _FULL else ""
+        raise DrError(UNAVAILABLE, f"cannot {what}: {error.strerror}", hint=hint) from error

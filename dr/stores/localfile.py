@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -53,9 +54,15 @@ class Header:
 def write_object(path: Path, chunks: Iterator[bytes]) -> BinaryIO:
     """Write the bytes behind room for a header; the caller writes the header, then calls `settle`."""
     file = path.open("w+b")
-    file.seek(_HEADER)
-    for chunk in chunks:
-        file.write(chunk)
+    try:
+        file.seek(_HEADER)
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+    except BaseException:
+        with suppress(OSError):  # what is still in the buffer has no place either
+            file.close()
+        raise
     return file
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dr.errors import DrError
+from dr.errors import NOT_FOUND, REJECTED, UNAVAILABLE, DrError
 from dr.vendors.firestore_operations import Database, Operation, read_database, read_operation
 from dr.vendors.google import translate
 from dr.vendors.loading import preload
@@ -110,15 +110,26 @@ class Firestore:
         )
 
     def operations(self, project: str, database: str) -> tuple[Operation, ...]:
-        """All that the database still remembers; empty for a database that is not there."""
+        """All that the database still remembers; empty for a database that is not there. Begins anew when the token of a
+        later page is refused: half a list would look as if an operation had never been started (I4)."""
+        for _ in range(3):
+            found = self._pages(path_of(project, database), f"list the operations of {database}")
+            if found is not None:
+                return found
+        raise DrError(UNAVAILABLE, f"the list of operations of {database} expired three times while it was read")
+
+    def _pages(self, name: str, what: str) -> tuple[Operation, ...] | None:
+        """None: the token of a later page was refused."""
         found: list[Operation] = []
         token = ""
         while True:
-            request = {"name": path_of(project, database), "page_token": token}
+            request = {"name": name, "page_token": token}
             try:
-                page = self._read(f"list the operations of {database}", lambda r=request: self._list(r))  # type: ignore[misc]
+                page = self._read(what, partial(self._list, request))
             except DrError as error:
-                if error.kind.code == "not-found":
+                if token and error.kind in (REJECTED, NOT_FOUND):
+                    return None
+                if error.kind is NOT_FOUND:
                     return ()
                 raise
             found += map(read_operation, page.operations)

@@ -33,7 +33,7 @@ def operation(metadata: Any, *, done: bool = False, error: str = "", response: A
 
 
 class Server(grpc.GenericRpcHandler):
-    """Answers by method name; keeps the raw requests."""
+    """Answers by method name, a list of them in order; keeps the raw requests."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
@@ -45,6 +45,8 @@ class Server(grpc.GenericRpcHandler):
         def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
             self.seen.append((method, request))
             given = self.answers.get(method)
+            if isinstance(given, list):
+                given = given.pop(0)
             if isinstance(given, exceptions.GoogleAPICallError):
                 context.abort(given.grpc_status_code, given.message)
             assert given is not None, method
@@ -162,3 +164,28 @@ def test_a_start_is_not_repeated_when_the_connection_breaks(server: tuple[Server
     with pytest.raises(DrError) as unreachable:
         gone.export("p", "db", output="gs://v/x", snapshot=AT)
     assert unreachable.value.kind is UNREACHABLE
+
+
+def paged(handler: Server, *answers: Any) -> None:
+    """Answers of ListOperations in order."""
+    handler.answers["ListOperations"] = list(answers)
+
+
+def listed(more: str = "") -> Any:
+    return operations_pb2.ListOperationsResponse(
+        operations=[operation(types.CreateDatabaseMetadata())], next_page_token=more
+    )
+
+
+@pytest.mark.parametrize("expired", [exceptions.InvalidArgument("token expired"), exceptions.NotFound("no such page")])
+def test_i4_a_refused_token_of_a_later_page_begins_the_list_anew(
+    server: tuple[Server, Firestore], expired: exceptions.GoogleAPICallError
+) -> None:
+    """Half a list, or none, would look as if an export had never been started, and a second one would be."""
+    handler, api = server
+    paged(handler, listed("t1"), expired, listed("t2"), listed())
+    assert len(api.operations("p", "db")) == 2
+    paged(handler, *[answer for _ in range(3) for answer in (listed("t"), expired)])
+    with pytest.raises(DrError, match="expired three times") as caught:
+        api.operations("p", "db")
+    assert caught.value.temporary

@@ -97,6 +97,16 @@ def test_a_list_whose_token_expired_begins_anew_and_repeats_nothing(served: tupl
     assert [name_of(one) for one in kube.list(CONFIG_MAPS).items] == ["a", "b"]
 
 
+def test_i10_a_list_that_expires_again_and_again_is_an_error_never_half_a_list(
+    served: tuple[Kubernetes, Script],
+) -> None:
+    kube, server = served
+    server.answers = [answer for _ in range(3) for answer in ((200, page("a", more="t")), GONE)]
+    with pytest.raises(DrError, match="expired three times") as caught:
+        kube.list(CONFIG_MAPS)
+    assert caught.value.temporary
+
+
 def test_an_expired_watch_lists_again_so_that_nothing_is_missed(served: tuple[Kubernetes, Script]) -> None:
     kube, server = served
     event = {"type": "MODIFIED", "object": {"metadata": {"name": "b", "resourceVersion": "8"}}}

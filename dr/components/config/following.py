@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dr.changelog import LogReader, catch_up_by_other
 from dr.changelog.seal import Sealer
@@ -16,6 +16,7 @@ from dr.model.strategy import SourceSpec
 from dr.ports import Clock, Notice, ObjectStore
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _TICK_S = 0.5, 30.0, 0.2
+_SKEW = timedelta(minutes=1)
 _CALM_S = 60.0
 """A session that lived so long begins with a short pause again."""
 
@@ -66,10 +67,12 @@ class ConfigFollower:
             return session.head.watermark
 
     def _by_other(self, vault: ObjectStore, since: datetime, stop: Callable[[], bool]) -> datetime | None:
-        """What a living follower reached; None at once when the log's newest object is older than three heartbeats."""
+        """What a living follower reached; None at once when the log's newest object is older than three heartbeats, or when
+        its watermark lies in our future: then some clock went back, and says nothing of what was captured."""
         reader, beat = LogReader(vault, self.spec.id), ConfigOptions.read(self.spec).heartbeat
         last = reader.last()
-        if last is None or since - last.stored.created > 3 * beat:
+        ahead = last is not None and last.watermark is not None and last.watermark > since + _SKEW
+        if last is None or ahead or since - last.stored.created > 3 * beat:
             return None
         return catch_up_by_other(reader, since, self.clock, heartbeat=beat, stop=stop)
 

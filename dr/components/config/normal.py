@@ -64,7 +64,7 @@ def _regenerates(owner: object) -> bool:
 def _touched(account: KubeObject) -> bool:
     """Whether somebody gave the default account anything."""
     plain = normalised("serviceaccounts", account)
-    return bool(plain.keys() - set(_ENVELOPE)) or mapping(plain, "metadata").keys() > {"name", "namespace"}
+    return bool(plain.keys() - set(_ENVELOPE) or mapping(plain, "metadata").keys() - {"name", "namespace"})
 
 
 def normalised(kind: str, body: KubeObject) -> Plain:

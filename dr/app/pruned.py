@@ -41,17 +41,19 @@ def _points(result: PruneResult, due: Mapping[str, str]) -> Iterator[Item]:
 
 
 def _others(result: PruneResult, due: Mapping[str, str]) -> Iterator[Item]:
-    for (what, keep), group in groupby(result.decided.others, key=lambda other: (other[0], other[1].keep)):
-        fates = [fate for _, fate in group]
-        runs = [fates] if what is Remains.SEGMENTS else [[fate] for fate in fates]
+    fates = [
+        (what, fate, _fate(result, fate.name, fate.keep, due, [fate.reason])) for what, fate in result.decided.others
+    ]
+    for key, group in groupby(fates, key=lambda one: (one[0], one[2]["fate"], one[2]["due"])):
+        alike = list(group)
+        runs = [alike] if key[0] is Remains.SEGMENTS else [[one] for one in alike]
         for run in runs:
-            reasons = [run[0].reason]
             yield {
                 "component": result.component,
-                "what": str(what),
-                "name": _span(run),
+                "what": str(key[0]),
+                "name": _span([fate for _, fate, _ in run]),
                 "count": len(run),
-                **_fate(result, run[0].name, keep, due, reasons),
+                **run[0][2],
             }
 
 

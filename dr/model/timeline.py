@@ -17,6 +17,8 @@ _UNITS = {
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})")
 
+_COMPACT = re.compile(r"\d{8}T\d{6}(\.\d{6})?Z", re.ASCII)
+
 
 def parse_duration(text: str) -> timedelta:
     """Read `15m`, `90d`, `7y`, `1h30m` or `0` (a year is 365 days). Raises ValueError with one sentence."""
@@ -70,9 +72,10 @@ def compact_instant(value: datetime) -> str:
 
 
 def parse_compact(text: str) -> datetime:
-    """Inverse of `compact_instant`."""
-    pattern = "%Y%m%dT%H%M%S.%fZ" if "." in text else "%Y%m%dT%H%M%SZ"
-    return datetime.strptime(text, pattern).replace(tzinfo=UTC)
+    """Inverse of `compact_instant`. Raises ValueError. (`strptime` is ten times slower, and every listed point has one.)"""
+    if not _COMPACT.fullmatch(text):
+        raise ValueError(f"{text!r} is not a compact instant")
+    return datetime.fromisoformat(text)
 
 
 def floor_to(value: datetime, granularity: timedelta) -> datetime:

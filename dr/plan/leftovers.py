@@ -148,11 +148,11 @@ def decide_attempt(attempt: Attempt, now: datetime) -> Fate:
 
 
 def decide_quarantine(found: Loose, retention: timedelta | None, now: datetime) -> Fate:
-    """Kept as long as the row keeps its points."""
+    """Kept as long as the row keeps its points, and a little longer: a pack that names it is committed after it."""
     if retention is None:
         return Fate(found.name, True, "its row is not in the strategy")
     if refused := stays(found, now):
         return Fate(found.name, True, refused)
-    if (until := found.created + retention) > now:
+    if (until := found.created + retention + LONG_AGO) > now:
         return Fate(found.name, True, f"the row keeps it until {format_instant(until)}")
     return Fate(found.name, False, "its retention is over")

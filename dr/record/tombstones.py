@@ -55,7 +55,7 @@ class Tombstones:
         return tuple(
             Standing(self._read(tombstone), any(name.startswith("begun-") for name in names))
             for tombstone, names in self._groups().items()
-            if "decided.json" in names and not any(map(_ended_at, names))
+            if "decided.json" in names and not any(map(_ENDED.fullmatch, names))
         )
 
     def ended_since(self, since: datetime | None) -> tuple[PruneEnded, ...]:

@@ -24,7 +24,6 @@ from dr.plan.modes import MODES
 from dr.plan.retain import Decision, Facts, Rule, decide
 from dr.ports import ObjectInfo
 from dr.record.journal import Journal
-from dr.record.layout import point_slot
 from dr.record.summary import retained_long_enough
 from dr.run.inventory import Inventory, loose, newest_created, segment_seq
 
@@ -180,15 +179,15 @@ def _pack_flaw(inventory: Inventory, manifest: PointManifest) -> str:
 
 def _attempts(inventory: Inventory, journal: Journal, now: datetime) -> Iterator[Fate]:
     """Of what no manifest refers to, and is old enough to ask about."""
-    committed = {found.id: name for name in inventory.manifests if (found := point_slot(name))}
-    for slot, attempts in inventory.data.items():
-        name = committed.get(slot)
+    committed = {slot.id: name for name, slot in inventory.slots.items()}
+    for unit, attempts in inventory.data.items():
+        name = committed.get(unit)
         if name is not None and len(attempts) == 1:
             continue
         referred = _referred(inventory, name, tuple(attempts))
         for prefix, objects in attempts.items():
             if prefix not in referred and newest_created(objects) + LONG_AGO <= now:
-                run = _run(journal, slot, committed=name is not None)
+                run = _run(journal, unit, committed=name is not None)
                 yield decide_attempt(Attempt(prefix, [loose(info) for info in objects], run, referred=False), now)
 
 
@@ -226,9 +225,14 @@ def _going_others(inventory: Inventory, others: Sequence[tuple[Remains, Fate]]) 
         elif what is Remains.QUARANTINE:
             yield Condemned(what, fate.name, _pins([loose_ones[fate.name]]), fate.reason)
     names = {fate.name: fate.reason for what, fate in going if what is Remains.SEGMENTS}
-    for folder, objects in inventory.segments.items():
+    for objects in inventory.segments.values():
         chosen = [info for info in objects if info.name in names]
         for start in range(0, len(chosen), CHUNK):
-            part = chosen[start : start + CHUNK]
-            span = f"{folder}/{segment_seq(part[0]):012d}-{segment_seq(part[-1]):012d}"
-            yield Condemned(Remains.SEGMENTS, span, _pins(part), names[part[0].name])
+            part = _pins(chosen[start : start + CHUNK])
+            yield segments_of(part, names[part[0].name])
+
+
+def segments_of(objects: Sequence[StoredObject], reason: str) -> Condemned:
+    """A run of them, named by its first and last."""
+    first, last = objects[0].name.removesuffix(".zst"), objects[-1].name.removesuffix(".zst")
+    return Condemned(Remains.SEGMENTS, f"{first}-{last.rpartition('/')[2]}", tuple(objects), reason)

@@ -139,7 +139,7 @@ class Deletion:
         return manifest in self._inventory.manifests and manifest not in self.gone
 
     def _remove_objects(self, target: Condemned, objects: Sequence[StoredObject]) -> None:
-        with ThreadPoolExecutor(DELETERS, thread_name_prefix="prune") as pool:
+        with ThreadPoolExecutor(min(DELETERS, len(objects)) or 1, thread_name_prefix="prune") as pool:
             refused = [words for words in pool.map(self._try, objects) if words]
         if refused:
             more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""

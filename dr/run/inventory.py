@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dr.errors import DAMAGED, NEWER_FORMAT, NOT_FOUND, DrError
+from dr.model.ids import Slot
 from dr.model.points import PointManifest, PointSummary
 from dr.plan.leftovers import Loose
 from dr.plan.retain import Known, Unreadable
@@ -27,6 +28,8 @@ class Inventory:
 
     vault: ObjectStore
     manifests: Mapping[str, ObjectInfo]
+    slots: Mapping[str, Slot]
+    """By manifest name."""
     data: Mapping[str, Mapping[str, Sequence[ObjectInfo]]]
     """Slot -> prefix of the attempt -> its objects."""
     segments: Mapping[str, Sequence[ObjectInfo]]
@@ -47,9 +50,7 @@ class Inventory:
 
     def objects_of(self, manifest: str) -> list[ObjectInfo]:
         """The manifest first, then all that was staged for its slot."""
-        slot = point_slot(manifest)
-        assert slot is not None
-        staged = self.data.get(slot.id, {})
+        staged = self.data.get(self.slots[manifest].id, {})
         return [self.manifests[manifest], *(info for objects in staged.values() for info in objects)]
 
     def manifest(self, name: str) -> PointManifest | None:
@@ -60,10 +61,12 @@ class Inventory:
     def read_all(self, names: Iterable[str]) -> bool:
         """Read those that were not read yet; whether there were any."""
         todo = [name for name in names if name not in self.read and name not in self.unreadable]
+        if not todo:
+            return False
         with ThreadPoolExecutor(READERS, thread_name_prefix="manifests") as pool:
             for name, result in zip(todo, pool.map(self._try, todo), strict=True):
                 self._take(name, result)
-        return bool(todo)
+        return True
 
     def _try(self, name: str) -> ReadPoint | DrError:
         try:
@@ -77,8 +80,7 @@ class Inventory:
         if isinstance(result, ReadPoint):
             self.read[name], self.summaries[name] = result, result.summary
             return
-        slot = point_slot(name)
-        assert slot is not None
+        slot = self.slots[name]
         told = self.summaries.get(name)
         needs = told.parents if told else None
         self.unreadable[name] = Unreadable(name, slot.source, slot.due, result.message, needs)
@@ -90,9 +92,10 @@ def take_inventory(vault: ObjectStore) -> Inventory:
         points, data, log, quarantine = pool.map(
             lambda prefix: list(vault.list(prefix)), (POINTS, DATA, LOG, QUARANTINE)
         )
-    manifests = {info.name: info for info in points if point_slot(info.name)}
+    slots = {info.name: slot for info in points if (slot := point_slot(info.name))}
+    manifests = {info.name: info for info in points if info.name in slots}
     told = {name: summary for name, info in manifests.items() if (summary := of_listing(info))}
-    found = Inventory(vault, manifests, _by_attempt(data), _by_log(log), quarantine, told)
+    found = Inventory(vault, manifests, slots, _by_attempt(data), _by_log(log), quarantine, told)
     # what a listing does not tell, or not whole, is read
     found.read_all(name for name in manifests if name not in told or told[name].parents is None)
     return found

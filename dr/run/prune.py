@@ -22,7 +22,7 @@ from dr.record.freeze import require_not_frozen
 from dr.record.journal import Journal
 from dr.record.layout import point_slot
 from dr.record.tombstones import Standing, Tombstones
-from dr.run.condemning import Decided, Terms, decide_all
+from dr.run.condemning import Decided, Terms, decide_all, segments_of
 from dr.run.deleting import Deletion, Means, share_percent, summaries_of
 from dr.run.inventory import Inventory, take_inventory
 
@@ -178,7 +178,13 @@ class Pruner:
 def _fresh(decided: Decided, standing: Sequence[Standing]) -> list[Condemned]:
     """What no tombstone that stands names already."""
     named = {entry.name for one in standing for target in one.tombstone.targets for entry in target.objects}
-    return [target for target in decided.going if target.objects[0].name not in named]
+    left = ((target, [entry for entry in target.objects if entry.name not in named]) for target in decided.going)
+    # segments are condemned in runs, which grow from day to day; everything else whole or not at all
+    return [
+        segments_of(objects, target.reason) if target.what is Remains.SEGMENTS else target
+        for target, objects in left
+        if objects and (target.what is Remains.SEGMENTS or len(objects) == len(target.objects))
+    ]
 
 
 def _batches(going: Sequence[Condemned]) -> Iterator[list[Condemned]]:

@@ -62,10 +62,11 @@ class World:
         details: Mapping[str, object] | None = None,
         content: Mapping[str, bytes] | None = None,
         locked: bool = True,
+        journaled: bool = True,
     ) -> PointManifest:
         """Staged, locked, committed, as a capture does it; the journal says so too."""
         slot = Slot(source, self.now, tag)
-        hold = self.journal().claim(slot.id)
+        hold = self.journal().claim(slot.id) if journaled else None
         content = content or {"one": b"first", "two": b"second"}
         artefacts = tuple(self._stage(slot, 1, name, data) for name, data in content.items())
         until = self.now + self.rules.get(source, self.rule).retention
@@ -90,7 +91,8 @@ class World:
         info = self.vault.put(manifest.name, encode(manifest), metadata=metadata_of(manifest))
         if locked:
             retain(self.vault, manifest.name, info.generation, until)
-        hold.end(RunState.COMMITTED, "", point=manifest.name)
+        if hold:
+            hold.end(RunState.COMMITTED, "", point=manifest.name)
         return manifest
 
     def _stage(self, slot: Slot, attempt: int, name: str, data: bytes) -> Artefact:

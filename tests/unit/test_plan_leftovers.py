@@ -131,8 +131,8 @@ def test_anything_less_certain_stays(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("found", "retention", "keep"),
     [
-        (Loose("quarantine/x", NOW - 10 * DAY), 10 * DAY, False),
-        (Loose("quarantine/x", NOW - 10 * DAY + timedelta(seconds=1)), 10 * DAY, True),
+        (Loose("quarantine/x", NOW - 10 * DAY), 3 * DAY, False),
+        (Loose("quarantine/x", NOW - 10 * DAY + timedelta(seconds=1)), 3 * DAY, True),
         (Loose("quarantine/x", NOW - 10 * DAY, NOW + DAY), DAY, True),
         (Loose("quarantine/x", NOW - 10 * DAY, None, True), DAY, True),
         (Loose("quarantine/x", NOW - 10 * DAY), None, True),

@@ -440,10 +440,10 @@ def test_another_attempt_of_a_committed_slot_goes_the_attempt_that_counts_stays(
 def test_quarantine_is_kept_for_the_retention_of_the_row() -> None:
     world = World()
     world.vault.put("quarantine/firestore.db/one", b"poison")
-    world.daily(29)
-    assert [(what, fate.keep) for what, fate in world.prune().decided.others] == [(Remains.QUARANTINE, True)]
+    world.daily(36)
+    assert [(what, fate.keep) for what, fate in world.prune(ALL_OF_IT).decided.others] == [(Remains.QUARANTINE, True)]
     world.daily(1)
-    world.prune()
+    world.prune(ALL_OF_IT)
     world.pass_(7 * DAY)
     world.prune(ALL_OF_IT)
     assert not world.objects("quarantine/")

@@ -57,7 +57,7 @@ class Rules:
             return Decision(key, Act.CREATE)
         if not differences(wanted, found):
             return Decision(key, Act.SAME)
-        if self.isolated or key.namespace in self.lost:
+        if self.isolated or key.space in self.lost:
             return Decision(key, Act.CHANGE)
         if not self.over:
             return Decision(key, Act.LEAVE, "it lives, and nobody named the cluster to be written over")

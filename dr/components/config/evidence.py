@@ -14,9 +14,10 @@ from dr.components.config.state import ObjectKey
 from dr.errors import DrError
 from dr.model.points import Check
 from dr.ports import Json, RestoredItem
-from dr.vendors.kubernetes_objects import Resource, sequence
+from dr.vendors.kubernetes_objects import Resource, mapping, sequence, text
 
 _NAMED = 10
+_REPLICAS = "spec.replicas"
 _PODS = Resource("", "v1", "pods")
 
 
@@ -92,7 +93,14 @@ class Evidence:
         if found is None:
             return f"{key} is missing"
         paths = differences(self.applying.form.body(key, self.applying.wanted[key]), found, lenient=True)
+        if key in self._scaled:
+            paths = tuple(path for path in paths if path != _REPLICAS)
         return f"{key} differs at {', '.join(paths[:3])}" if paths else ""
+
+    @property
+    def _scaled(self) -> frozenset[ObjectKey]:
+        """Workloads whose replicas are an autoscaler's business, from the moment that it is back."""
+        return scaled(self.applying.wanted)
 
     def _tried(self) -> Check:
         keys = self._held_back()
@@ -119,6 +127,18 @@ class Evidence:
             return Check("newer than the instant", True, f"{len(deleted)} deleted" if deleted else "nothing")
         words = f"{len(found)} stay{_named(list(map(str, found)))}"
         return Check("newer than the instant", not deletes, words)
+
+
+def scaled(wanted: Mapping[ObjectKey, Plain]) -> frozenset[ObjectKey]:
+    """Workloads that an autoscaler of the state aims at. Pure."""
+    plurals = {"Deployment": "deployments.apps", "StatefulSet": "statefulsets.apps"}
+    aims = [
+        (key.namespace, mapping(body, "spec", "scaleTargetRef"))
+        for key, body in wanted.items()
+        if key.kind.startswith("horizontalpodautoscalers.")
+    ]
+    found = ((space, plurals.get(text(aim, "kind")), text(aim, "name")) for space, aim in aims)
+    return frozenset(ObjectKey(space, plural, name) for space, plural, name in found if plural)
 
 
 def _named(names: list[str]) -> str:

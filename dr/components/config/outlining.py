@@ -47,7 +47,7 @@ class Outlining:
     ) -> PlannedRestore:
         """Raises DrError TARGET_EXISTS, TARGET_PROTECTED; NOT_FOUND for a named Secret that was not there; DAMAGED."""
         wanted = self._wanted(spec, origin, requested)
-        namespaces = tuple(sorted({space for key in wanted if (space := _space(key))}))
+        namespaces = tuple(sorted({key.space for key in wanted} - {""}))
         if not namespaces:
             raise DrError(NOT_FOUND, f"{spec.id} holds nothing at {format_instant(requested)}")
         spaces = spaces_for(target, namespaces)
@@ -108,10 +108,6 @@ class Outlining:
 
     def _living(self, form: Form, resources: Mapping[str, Resource]) -> dict[ObjectKey, Plain]:
         return Living(self.api, form.names.targets, True).normal(resources.values())
-
-
-def _space(key: ObjectKey) -> str:
-    return key.name if key.kind == "namespaces" else key.namespace
 
 
 def _size(origin: PointManifest | Coverage) -> int:

@@ -16,6 +16,7 @@ from dr.components.config.evidence import Evidence
 from dr.components.config.living import resources_of
 from dr.components.config.outlining import Outlining
 from dr.components.config.teardown import teardown
+from dr.errors import RESTORE_FAILED, DrError
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -50,9 +51,9 @@ class ConfigRestorer:
         names, isolated = applying.form.names, work.item.target.isolated
         after = () if isolated else ("cluster",)
         contained = [Step("contain", partial(contain, self.api, names, ()))] if isolated else []
-        rest = [] if isolated else [Step("newer", partial(self._newer, applying))]
+        rest = [Step("newer", partial(self._newer, applying)), Step("verify", partial(self._verify, applying))]
         read = Step("read", applying.read, after=after)
-        return (read, *contained, *applying.steps(), Step("settle", applying.settle), *rest)
+        return (read, *contained, *applying.steps(), Step("settle", applying.settle), *([] if isolated else rest))
 
     def _newer(self, applying: Applying, context: StepContext) -> Json:
         """What was made after the instant goes only when a person said so."""
@@ -67,6 +68,15 @@ class ConfigRestorer:
                 self.api.delete(resource, key.name, key.namespace, uid=uid_of(living[key]))
                 deleted.append(str(key))
         return {"deleted": deleted}
+
+    def _verify(self, applying: Applying, context: StepContext) -> Json:
+        """Over living objects nothing else looks at the result. A drill does, in a step of its own."""
+        names = (*(step.name for step in applying.steps()), "newer")
+        checks = Evidence(applying).checks({name: context.outcome(name) for name in names})
+        for check in checks:
+            if not check.passed:
+                raise DrError(RESTORE_FAILED, f"{check.name}: {check.detail}")
+        return {check.name: check.detail for check in checks}
 
     def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
         return Evidence(self._applying(work)).contents()

@@ -30,6 +30,11 @@ class ObjectKey:
     kind: str
     name: str
 
+    @property
+    def space(self) -> str:
+        """The namespace that it is in, or that it is."""
+        return self.name if self.kind == "namespaces" else self.namespace
+
     def __str__(self) -> str:
         return f"{self.namespace or NOWHERE}/{self.kind}/{self.name}"
 
@@ -99,8 +104,7 @@ class State:
 
     def namespaces(self) -> tuple[str, ...]:
         """Of which anything is held."""
-        names = {key.namespace or (key.name if key.kind == "namespaces" else "") for key in self.objects}
-        return tuple(sorted(names - {""}))
+        return tuple(sorted({key.space for key in self.objects} - {""}))
 
 
 def fold(entries: Iterable[Entry], state: State | None = None) -> State:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help browser doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
+.PHONY: help dist sbom image browser doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,9 +64,20 @@ docs: setup ## Generated parts of the documentation
 bench: lab-binaries ## Benchmarks; JSON results in out/bench
 	$(BIN)/python -m benchmarks
 
+dist: setup ## Wheel and sdist in dist/
+	$(BIN)/python -m hatchling build -d dist
+
+sbom: setup ## Bill of materials of what is shipped (CycloneDX), in dist/
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --mc-type application --spec-version 1.6 --output-reproducible --of JSON -o dist/dr.cdx.json
+
+image: ## The image, where there is a container engine
+	docker build --tag dr:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
+
 lock: ## Renew the locked requirements
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -c requirements/dev.txt -o requirements/run.txt
+	echo 'hatchling>=1.27' | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q -c requirements/dev.txt -o requirements/build.txt
 	echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o requirements/uv.txt
 
 clean: ## Remove what the targets made in the clone

@@ -177,12 +177,12 @@ def _writers(
 
 
 def _audit_writers(lab: Lab, only: str, rate: float, witness: Witness, *events: threading.Event) -> list[Writer]:
-    """The sink of Cloud Logging; above 50 a second several entries go in one request."""
+    """The sink of Cloud Logging; at many a second several entries go in one request."""
     if only not in ("audit", "all") or rate <= 0 or "audit" not in lab.topics:
         return []
     reached = Target(lab.endpoints["pubsub"], lab.project, "", lab.key("logging-agent"), lab.ca)
     publisher = Publisher(reached, f"projects/{lab.project}/topics/{lab.topics['audit']}")
-    batch = max(1, round(rate / 50))
+    batch = max(1, round(rate / 10))
     entries = AuditEntries(publisher, lab.project, base36(time.time_ns() // 1_000_000), batch)
     stop, acknowledged = events
     return [Writer(entries, witness, rate / batch, stop, acknowledged)]

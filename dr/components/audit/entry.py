@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 
 from dr.changelog import Entry
@@ -41,7 +42,7 @@ def read_message(message: Message) -> Entry | Poison:
 def _read(message: Message) -> Entry:
     if len(message.data) > LARGEST:
         raise ValueError(f"{len(message.data)} bytes are more than a log entry can have")
-    body = json.loads(message.data, object_pairs_hook=_once, parse_constant=_refuse)
+    body = _DECODE(message.data.decode())
     if not isinstance(body, dict):
         raise ValueError("it is no JSON object")
     for name in ("logName", "insertId"):
@@ -49,7 +50,8 @@ def _read(message: Message) -> Entry:
     at = parse_instant(_text(body, "timestamp"))
     told = {"id": message.id, "published": format_instant(message.published)}
     entry = Entry(at, key_of(body), {"entry": body, "message": told})
-    dump(entry.data)  # what cannot be written as JSON again (a lone surrogate, an infinite number) is not kept here
+    if b"\\u" in message.data:
+        dump(entry.data)  # a lone surrogate can be written as an escape only: that is no text that could be kept
     return entry
 
 
@@ -65,6 +67,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(body) != len(pairs):
         raise ValueError("a key appears twice")
     return body
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is more than a number can be")
+    return number
 
 
 def _refuse(name: str) -> float:
@@ -131,3 +140,6 @@ def quarantined(where: str, line: bytes) -> Mapping[str, object] | None:
     entry = read_entry(line, where)
     told = entry.data.get("quarantined") if entry.key.startswith(QUARANTINE) else None
     return told if isinstance(told, Mapping) else None
+
+
+_DECODE = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite).decode

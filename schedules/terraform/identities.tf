@@ -24,6 +24,7 @@ locals {
     velero       = var.protected_project
     database     = var.protected_project
     subscription = var.protected_project
+    sink         = var.protected_project
   }
   vault_grants = merge([
     for name, grant in local.grants : {
@@ -92,6 +93,14 @@ resource "google_storage_bucket_iam_member" "velero" {
 
 resource "google_project_iam_member" "database" {
   for_each = { for name, grant in local.grants : name => grant if grant.where == "database" }
+  project  = var.protected_project
+  role     = google_project_iam_custom_role.dr[each.key].id
+  member   = google_service_account.dr[each.value.identity].member
+}
+
+# A sink has no policy of its own.
+resource "google_project_iam_member" "sink" {
+  for_each = { for name, grant in local.grants : name => grant if grant.where == "sink" }
   project  = var.protected_project
   role     = google_project_iam_custom_role.dr[each.key].id
   member   = google_service_account.dr[each.value.identity].member

@@ -20,7 +20,7 @@ from dr.model.ids import Slot
 from dr.model.points import Artefact, Check
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
-from dr.plan.permissions import CONSUME
+from dr.plan.permissions import CONSUME, READ_SINK
 from dr.ports import Clock, Draft, Json, ObjectStore, SourceFacts, Step, StepContext
 from dr.vendors.sinks import Sink
 
@@ -69,15 +69,14 @@ class AuditSource:
         )
 
     def _sink(self, options: PubsubOptions) -> tuple[Check, ...]:
-        """Who may not read it is told so; the entries come all the same."""
+        """Whether the sink still sends what it must: who may not read it cannot know."""
         if not options.sink:
             return ()
         try:
             return (sink_check(options.sink, self.sinks.sink(options.project, options.sink), options),)
         except DrError as error:
-            readable = error.kind is not NOT_AUTHORISED
-            detail = error.message if readable else "not looked at: this identity may not read it"
-            return (Check(f"sink {options.sink}", not readable, detail),)
+            missing = f"missing: {READ_SINK}: " if error.kind is NOT_AUTHORISED else ""
+            return (Check(f"sink {options.sink}", False, f"{missing}{error.message}"),)
 
     # --- packs
 

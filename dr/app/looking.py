@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from dr.app.core import App
 from dr.app.known import all_points
 from dr.app.overview import overview_of
-from dr.app.watched import read_coverage, read_watched
+from dr.app.watched import read_watched, with_coverage
 from dr.errors import DrError
 from dr.model.ids import SourceId
 from dr.model.points import PointSummary
@@ -49,8 +49,7 @@ class Looking:
             self._list(trouble)
             known = read_watched(self.app, self._known)
         else:
-            before = self._known or Watched(now)
-            known = replace(before, read=now, coverage=read_coverage(self.app, before, trouble))
+            known = with_coverage(self.app, self._known or Watched(now), trouble)
         self._known = known
         silent = tuple(dict.fromkeys([*trouble, *known.trouble]))
         components = self._components()

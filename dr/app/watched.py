@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dr.app.core import App
 from dr.errors import DrError
 from dr.model.evidence import DrillReport
 from dr.model.ids import SourceId
-from dr.model.points import Coverage
 from dr.model.retention import FreezeRecord, HoldKind
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
@@ -23,6 +23,9 @@ from dr.plan.status import Evidence
 from dr.record.layout import point_slot
 from dr.record.told import ledger_file, load_ledger
 from dr.record.watched import Watched, load, save
+
+if TYPE_CHECKING:
+    from dr.app.tails import Reach
 
 READERS = 8
 LISTED = 30
@@ -40,7 +43,7 @@ def read_watched(app: App, before: Watched | None) -> Watched:
     now = app.clock.now()
     known = before or Watched(now)
     trouble: list[str] = []
-    found = _with_drills(app, replace(known, read=now, coverage=read_coverage(app, known, trouble)), trouble)
+    found = _with_drills(app, with_coverage(app, known, trouble), trouble)
     holds, frozen = _holds(app, known, trouble), _frozen(app, known, trouble)
     whole = replace(found, holds=holds, frozen=frozen, trouble=tuple(trouble))
     # a cache that cannot be written is slower, not wrong
@@ -79,19 +82,25 @@ def undelivered(app: App) -> tuple[str, ...]:
 # --- change logs -----------------------------------------------------------------------------------------------------
 
 
-def read_coverage(app: App, known: Watched, trouble: list[str]) -> tuple[Coverage, ...]:
-    """Of every source that is captured as it changes, in their order; of one that does not answer, what was known."""
+def with_coverage(app: App, known: Watched, trouble: list[str]) -> Watched:
+    """The change logs as they are now; one that does not answer, as it was known."""
+    # what a log is made of costs more to import than all of a status from the cache
+    from dr.app.tails import reach_of
+
     specs = [spec for spec in app.specs() if spec.id.kind in MODES and MODES[spec.id.kind].log]
 
-    def ask(spec: SourceSpec) -> tuple[Coverage, ...]:
+    def ask(spec: SourceSpec) -> Reach:
         try:
-            return app.coverage(spec)
+            return reach_of(app, spec, known)
         except DrError as error:
             trouble.append(f"change log of {spec.id}: {error.message}")
-            return tuple(interval for interval in known.coverage if interval.source == spec.id)
+            mine = tuple(interval for interval in known.coverage if interval.source == spec.id)
+            return mine, next((tail for tail in known.tails if tail.source == spec.id), None)
 
     with ThreadPoolExecutor(max(1, len(specs)), thread_name_prefix="coverage") as pool:
-        return tuple(interval for answer in pool.map(ask, specs) for interval in answer)
+        answers = list(pool.map(ask, specs))
+    coverage = tuple(interval for found, _ in answers for interval in found)
+    return replace(known, read=app.clock.now(), coverage=coverage, tails=tuple(tail for _, tail in answers if tail))
 
 
 # --- drills ----------------------------------------------------------------------------------------------------------

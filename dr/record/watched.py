@@ -38,6 +38,16 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
+class LogTail:
+    """Where a change log was seen to end; `whole`: when it was last listed from its beginning."""
+
+    source: SourceId
+    seq: int
+    sha256: str
+    whole: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """As it was read at `read`."""
 
@@ -53,6 +63,7 @@ class Watched:
     frozen: FreezeRecord | None = None
     trouble: tuple[str, ...] = ()
     """One sentence for each thing that could not be asked."""
+    tails: tuple[LogTail, ...] = ()
 
 
 _domain = enumeration(FailureDomain)
@@ -82,6 +93,7 @@ _watched = record(
     Watched,
     read=instant,
     coverage=many(_coverage),
+    tails=many(record(LogTail, source=parsed(SourceId.parse), seq=integer, sha256=text, whole=instant)),
     proofs=many(record(Proof, last=_mark, proven=optional(_mark))),
     drills=many(record(DrillLine, id=text, scenario=text, scope=text, at=instant, passed=boolean, rows=integer)),
     seen=many(text),

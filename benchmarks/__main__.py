@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("startup", "export_reader", "catalogue", "cluster_backup", "config", "audit")
+NAMES = ("startup", "export_reader", "catalogue", "cluster_backup", "config", "audit", "prune")
 
 
 def main(names: list[str]) -> None:

@@ -24,6 +24,7 @@ from dr.model.points import PointSummary
 from dr.model.retention import HoldKind, HoldRecord
 from dr.model.strategy import FailureDomain, Keep
 from dr.model.timeline import format_instant
+from dr.plan.collecting import without_collection
 
 SKEW = timedelta(minutes=5)
 """Clocks may differ by this much before a date counts as one in the future."""
@@ -118,6 +119,11 @@ class Facts:
 
 def decide(facts: Facts, now: datetime) -> tuple[Decision, ...]:
     """A decision for every point and every unreadable manifest, in their order."""
+    with without_collection():
+        return _decide(facts, now)
+
+
+def _decide(facts: Facts, now: datetime) -> tuple[Decision, ...]:
     reasons: dict[str, list[Reason]] = {known.point.name: [] for known in facts.points}
     sources: dict[SourceId, list[Known]] = {}
     for known in facts.points:

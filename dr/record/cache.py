@@ -5,11 +5,9 @@ No shape checks and no general parsing here: ten thousand rows must load in some
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 from dr.model.ids import Slot, SourceId
 from dr.model.points import PointSummary
 from dr.model.strategy import FailureDomain
+from dr.plan.collecting import without_collection
 
 _FORMAT = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,7 +50,7 @@ def load(path: Path) -> Cached | None:
         body = json.loads(path.read_bytes())
         if body["format"] != _FORMAT:
             return None
-        with _without_collection():
+        with without_collection():
             vaults = {url: _points(table) for url, table in body["vaults"].items()}
         return Cached(_instant(body["listed"]), vaults)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
@@ -114,15 +113,3 @@ def _points(table: Mapping[str, Any]) -> tuple[PointSummary, ...]:
             "rows"
         ]
     )
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Tens of thousands of new objects, none of them garbage: looking for some would cost a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -38,9 +38,8 @@ def catch_up_by_other(
         if clock.stamp().seconds_since(silent_from) > 3 * heartbeat.total_seconds():
             return None
         clock.sleep(_LOOK_S)
-        head = reader.head()
-        if head.seq != seen.seq:
-            seen, silent_from = head, clock.stamp()
+        if newer := reader.last_after(seen.seq):
+            seen, silent_from = head_of(newer), clock.stamp()
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -44,6 +44,10 @@ class LogReader:
         """The unit that the log ends with; None when it is empty. Raises DrError."""
         return next(iter(deque(self.units(), maxlen=1)), None)
 
+    def last_after(self, seq: int) -> Unit | None:
+        """The last segment behind a known one; None when nothing was added."""
+        return next(iter(deque(self.segments(seq), maxlen=1)), None)
+
     def coverage(self) -> tuple[tuple[datetime, datetime], ...]:
         """Intervals in which nothing is missing; a hole or a broken link ends one."""
         return intervals(self.units())
@@ -67,7 +71,18 @@ class LogReader:
                 continue
             if before is not None and seq >= before:
                 return
-            yield unit_of(info) or self._unit_by_reading(info)
+            yield self._unit(info, seq)
+
+    def _unit(self, info: ObjectInfo, seq: int) -> Unit:
+        """The name says which number it must have. One that tells another, or cannot be read, is found out by who reads it:
+        a listing goes on, so that capturing does."""
+        try:
+            unit = unit_of(info) or self._unit_by_reading(info)
+        except DrError as error:
+            if error.kind not in _BAD:
+                raise
+            return Unit(info, seq, seq, "", "", "", "", None, None, None, None, 0)
+        return replace(unit, first_seq=seq, last_seq=seq)
 
     def _unit_by_reading(self, info: ObjectInfo) -> Unit:
         data = self.vault.get(info.name, generation=info.generation)
@@ -246,6 +261,8 @@ def is_pack(unit: Unit) -> bool:
 
 
 def _overlaps(unit: Unit, since: datetime | None, until: datetime | None) -> bool:
+    if not unit.sha256:  # nothing is known of it
+        return True
     if unit.first is None or unit.last is None:
         return False
     return (since is None or unit.last >= since) and (until is None or unit.first <= until)

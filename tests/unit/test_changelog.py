@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -20,10 +21,10 @@ from dr.changelog import Entry, Head, LogReader, LogWriter, catch_up_by_other
 from dr.changelog import writer as writing
 from dr.changelog.entries import SegmentHead, build_text
 from dr.changelog.frames import compress, compressing, decompressing, lines
-from dr.changelog.units import segment_name
+from dr.changelog.units import segment_name, unit_from
 from dr.errors import CONFLICT, DAMAGED, FENCED, NEWER_FORMAT, NOT_AUTHORISED, RETENTION_REFUSED, UNAVAILABLE, DrError
 from dr.model.ids import SourceId
-from dr.ports import ObjectStore
+from dr.ports import ObjectInfo, ObjectStore
 from dr.stores.faults import Action, Fault, Faults, FaultyStore
 from dr.stores.local import LocalStore
 from dr.stores.memory import MemoryStore
@@ -299,6 +300,14 @@ def test_a_flipped_bit_is_named(position: int) -> None:
     assert_damaged(vault, names[1])
 
 
+def test_the_same_text_in_other_bytes_is_not_what_was_stored() -> None:
+    vault = MemoryStore()
+    name = written(vault, 3)[1]
+    text = zstandard.ZstdDecompressor().decompressobj().decompress(vault.get(name))
+    replaced(vault, name, zstandard.ZstdCompressor(level=1, write_checksum=False).compress(text))
+    assert_damaged(vault, name)
+
+
 def test_a_flip_on_the_way_is_noticed_by_the_reader(vault: ObjectStore) -> None:
     name = written(vault, 2)[1]
     for action in (Action.FLIP, Action.TRUNCATE):
@@ -351,6 +360,39 @@ def test_a_segment_rewritten_with_fitting_metadata_breaks_the_chain() -> None:
     vault._entries.pop(names[1])
     vault.put(names[1], data, metadata=metadata)
     assert_damaged(vault, names[2])
+
+
+def forged(vault: MemoryStore, name: str, head: SegmentHead) -> None:
+    """A segment that is sound in itself, with metadata that fits."""
+    text = build_text(head, [])
+    data = compress(text)
+    unit = unit_from(ObjectInfo(name, 0, "", 0, T0), replace(head, sha256=sha256(text).hexdigest()))
+    vault._entries.pop(name, None)
+    vault.put(name, data, metadata={**unit.metadata(), "dr-stored-sha256": sha256(data).hexdigest()})
+
+
+@pytest.mark.parametrize(("source", "seq"), [("audit/pubsub/other", 3), (str(SOURCE), 4)])
+def test_a_segment_of_another_log_or_number_is_named(source: str, seq: int) -> None:
+    vault = MemoryStore()
+    last = written(vault, 2)[-1]
+    prev = LogReader(vault, SOURCE).head().sha256
+    name = segment_name(SOURCE, 3)
+    forged(vault, name, SegmentHead(source, seq, prev, T0 + 3 * SECOND, 0, None, None))
+    (failed, *_) = [check for check in LogReader(vault, SOURCE).verify() if not check.passed]
+    assert failed.name == name
+    assert last not in failed.detail
+
+
+def test_a_segment_that_cannot_be_read_does_not_stop_the_capture() -> None:
+    """Its metadata gone and its bytes spoilt: it is named by every reader, and the log goes on behind it."""
+    vault = MemoryStore()
+    name = written(vault, 3)[2]
+    vault._entries.pop(name)
+    vault.put(name, b"nothing that is known")
+    with opened(vault) as writer:
+        writer.append([entry(4)], T0 + 4 * SECOND).result(5)
+    assert_damaged(vault, name)
+    assert LogReader(vault, SOURCE).coverage()[-1] == (T0 + 4 * SECOND, T0 + 4 * SECOND)
 
 
 def test_without_metadata_the_segments_themselves_are_asked() -> None:

@@ -226,6 +226,24 @@ def test_a_pack_of_other_segments_is_not_what_the_manifest_pins(world: World) ->
     assert "chain of segments" in failures(verify_manifest(first, AuditPackInspector(), world.vault))
 
 
+def test_a_pack_cut_between_two_segments_is_named(world: World) -> None:
+    """A whole frame of whole segments, only fewer; its metadata still tells of all."""
+    began = datetime.now(UTC) - HOUR
+    for start in (0, 10):
+        published(world, range(start, start + 10), began)
+        world.catch_up()
+    point = world.pack()
+    world.forget_segments()
+    name = point.artefacts[0].name
+    text = zstandard.ZstdDecompressor().decompressobj().decompress(world.vault.get(name))
+    last = text.rindex(b'{"entries":')
+    entry = world.vault._entries.pop(name)
+    world.vault.put(name, zstandard.ZstdCompressor().compress(text[:last]), metadata=entry.info.metadata)
+    with pytest.raises(DrError, match=name):
+        list(LogReader(world.vault, SOURCE).entries())
+    assert name in failures(verify_manifest(point, AuditPackInspector(), world.vault))
+
+
 # --- restores
 
 
@@ -393,11 +411,11 @@ def test_missing_permissions_are_named() -> None:
         (FakeSinks(found=None), False),
         (FakeSinks(found=Sink("storage.googleapis.com/bucket", "", False, "")), False),
         (FakeSinks(found=Sink("pubsub.googleapis.com/projects/p/topics/energent-security", "", True, "")), False),
-        (FakeSinks(error=DrError(NOT_AUTHORISED, "no")), True),
+        (FakeSinks(error=DrError(NOT_AUTHORISED, "no")), False),
         (FakeSinks(error=DrError(UNREACHABLE, "gone")), False),
     ],
 )
-def test_the_sink_is_looked_at_where_that_is_allowed(sinks: FakeSinks, passed: bool) -> None:
+def test_the_sink_is_looked_at_and_who_may_not_read_it_fails(sinks: FakeSinks, passed: bool) -> None:
     checks = AuditSource(SPEC, FakePubsub(), sinks, SystemClock()).check()
     (sink,) = [check for check in checks if check.name.startswith("sink")]
     assert sink.passed is passed

@@ -37,7 +37,7 @@ def catch_up_by_other(
             return seen.watermark
         if clock.stamp().seconds_since(silent_from) > 3 * heartbeat.total_seconds():
             return None
-        clock.sleep(_LOOK_S)
+        clock.sleep(min(_LOOK_S, heartbeat.total_seconds()))
         if newer := reader.last_after(seen.seq):
             seen, silent_from = head_of(newer), clock.stamp()
     return None

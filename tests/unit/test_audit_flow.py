@@ -36,10 +36,12 @@ from dr.stores.local import LocalStore
 from dr.stores.memory import MemoryStore
 from dr.vendors.sinks import Sink
 from tests.unit.fakes import ALL_DOMAINS, run_all
-from tests.unit.pubsub_fake import SOURCE, SPEC, STANDING, FakePubsub, FakeSinks, log_entry
+from tests.unit.pubsub_fake import SOURCE, STANDING, FakePubsub, FakeSinks, log_entry
+from tests.unit.pubsub_fake import SPEC as SLOW
 
 HOUR = timedelta(hours=1)
 DRILL = Target(isolated=True, prefix="drill-1-")
+SPEC = replace(SLOW, options={**SLOW.options, "heartbeat": "20ms"})
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +184,24 @@ def test_a_pack_that_was_begun_is_continued_with_the_same_segments(world: World)
         [replace(step, run=(lambda _, o=once[CHOOSE]: o)) if step.name == CHOOSE else step for step in steps]
     )  # type: ignore[misc]
     assert again["pack"] == once["pack"]
+
+
+def test_of_several_attempts_the_log_is_what_the_manifest_names(world: World) -> None:
+    """An attempt that died left its own, with fewer segments, beside it."""
+    began = datetime.now(UTC) - HOUR
+    published(world, range(10), began)
+    world.catch_up()
+    slot = Slot(SOURCE, datetime(2025, 5, 1, tzinfo=UTC))
+    died = run_all(world.source.capture(slot, world.vault, datetime.now(UTC)))["pack"]
+    entry = world.vault._entries.pop(str(died["name"]))
+    left = str(died["name"]).replace("/1/", "/0/")
+    world.vault.put(left, entry.data, metadata=entry.info.metadata)
+    published(world, range(10, 20), began)
+    point = world.pack()
+    assert point.slot == slot
+    world.forget_segments()
+    assert LogReader(world.vault, SOURCE).head().seq == point.details["last_seq"]
+    assert len(list(LogReader(world.vault, SOURCE).entries())) == 20
 
 
 def flipped(vault: MemoryStore, name: str) -> None:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,7 +25,7 @@ from dr.run.clock import SystemClock
 from dr.stores.faults import Action, Fault, Faults, FaultyStore
 from dr.stores.memory import MemoryStore
 from tests.unit.fakes import T0, FakeClock
-from tests.unit.pubsub_fake import SOURCE, SPEC, FakePubsub, log_entry
+from tests.unit.pubsub_fake import SOURCE, SPEC, STANDING, FakePubsub, log_entry
 
 HOUR = timedelta(hours=1)
 
@@ -166,8 +167,8 @@ def test_entries_differ_by_log_time_and_id() -> None:
 
 
 def test_nothing_is_acknowledged_while_the_store_refuses() -> None:
-    """Ten refusals, then it goes on: nothing lost, nothing double, and Pub/Sub was asked for patience meanwhile."""
-    api, vault = FakePubsub(), MemoryStore()
+    """It takes long, then it goes on: nothing lost, nothing double, and Pub/Sub was asked for patience meanwhile."""
+    api, vault = FakePubsub(subscribed=replace(STANDING, ack_deadline=timedelta(seconds=1))), MemoryStore()
     gate = threading.Event()
     faults = Faults((Fault(Action.CALL, "put", "log/.*", call=lambda: gate.wait(20), times=1),))
     with following(api, FaultyStore(vault, faults)):
@@ -181,7 +182,7 @@ def test_nothing_is_acknowledged_while_the_store_refuses() -> None:
 
 def test_a_store_that_loses_its_replies_doubles_nothing() -> None:
     api, vault = FakePubsub(), MemoryStore()
-    faults = Faults((Fault(Action.LOSE_REPLY, "put", "log/.*", times=3),))
+    faults = Faults((Fault(Action.LOSE_REPLY, "put", "log/.*", times=2),))
     with following(api, FaultyStore(vault, faults)):
         api.publish(*entries(range(100)))
         eventually(lambda: api.unacknowledged == 0)
@@ -338,7 +339,8 @@ def test_while_a_backlog_is_worked_off_the_watermark_says_how_far_it_is() -> Non
 # --- one-shot
 
 
-def test_catching_up_takes_all_that_was_published_before() -> None:
+def test_catching_up_takes_all_that_was_published_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "QUIET", timedelta(milliseconds=200))
     api, vault = FakePubsub(batch=7), MemoryStore()
     api.publish(*entries(range(100)))
     began = datetime.now(UTC)

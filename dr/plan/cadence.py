@@ -12,6 +12,11 @@ _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 _WORDS = {Frequency.DAILY: _DAY}
 _SECOND = timedelta(seconds=1)
+_STEPS = (
+    *(timedelta(seconds=n) for n in range(1, 60) if not 60 % n),
+    *(timedelta(minutes=n) for n in range(1, 1441) if not 1440 % n),
+)
+"""Cadences that divide a day evenly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +76,23 @@ def _even(limit: timedelta, granularity: timedelta) -> timedelta | None:
     """
     if limit >= _DAY:
         return limit // _DAY * _DAY
-    unit = max(_SECOND, granularity)
-    for whole, step in ((_DAY, _MINUTE), (_MINUTE, _SECOND)):
-        for count in range(min(whole // step, limit // step), 0, -1):
-            every = step * count
-            if not whole % every and not every % unit:
-                return every
-    return None
+    fitting = [every for every in _STEPS if every <= limit and not every % max(_SECOND, granularity)]
+    return max(fitting, default=None)
+
+
+def best_effort(
+    rpo: timedelta, prediction: Prediction | None, margin: float, granularity: timedelta = timedelta(0)
+) -> timedelta | None:
+    """How often to capture when no cadence keeps this RPO with what captures took at the slowest: as the usual capture allows,
+    else one after the other. A row that cannot keep its promise is captured all the same. None for an RPO of 0."""
+    if rpo <= timedelta(0):
+        return None
+    usual = prediction.median if prediction else timedelta(0)
+    derived = derive_cadence(rpo, Prediction(usual, usual, usual, 1), margin, granularity)
+    if derived.every:
+        return derived.every
+    longer = [every for every in _STEPS if every >= usual + granularity and not every % max(_SECOND, granularity)]
+    return min(longer, default=-(-(usual + granularity) // _DAY) * _DAY)
 
 
 def _word_alone(

@@ -13,7 +13,8 @@ from dr.model.timeline import floor_to, format_duration, format_instant
 from dr.plan.patience import claim_lease, patience
 
 BACKOFF_SHARE = 1 / 32
-"""First pause after a failure, as a share of the cadence; doubles with each failure, up to half a cadence."""
+"""First pause after a failure, as a share of the cadence; doubles with each failure, up to half a cadence, and ends when the
+RPO can just still be kept."""
 AHEAD_SHARE = 1 / 8
 """What began later than this share of a cadence from now, by the journal, was written while some clock was wrong."""
 
@@ -162,7 +163,7 @@ def standing(
     if busy := _busy_until(state, now):
         return at(Phase.BUSY, current, busy)
     entry = _entry(state, current)
-    again = _retry_at(schedule, entry, now) if entry and asked_every is None else now
+    again = _retry_at(schedule, entry, start_by, now) if entry and asked_every is None else now
     return at(Phase.PAUSED, current, again) if again > now else at(Phase.DUE, current, now)
 
 
@@ -219,12 +220,16 @@ def _busy_until(state: SourceState, now: datetime) -> datetime | None:
     return max((e.claimed_until for e in state.slots if e.claimed_until and e.claimed_until > now), default=None)
 
 
-def _retry_at(schedule: Schedule, entry: SlotHistory, now: datetime) -> datetime:
+def _retry_at(schedule: Schedule, entry: SlotHistory, start_by: datetime | None, now: datetime) -> datetime:
     # a failure in the future: the clock went back, and nobody knows how long ago it was
     if not entry.failures or entry.last_failure is None or entry.last_failure > now:
         return entry.due
-    pause = schedule.cadence * BACKOFF_SHARE * float(2 ** min(entry.failures - 1, 16))
-    return entry.last_failure + min(pause, schedule.cadence / 2)
+    first = schedule.cadence * BACKOFF_SHARE
+    again = entry.last_failure + min(first * float(2 ** min(entry.failures - 1, 16)), schedule.cadence / 2)
+    if start_by is None or start_by < entry.last_failure:
+        return again
+    # no pause outlasts the last moment at which the RPO can still be kept
+    return min(again, max(start_by, entry.last_failure + first))
 
 
 def _start_by(schedule: Schedule, state: SourceState) -> datetime | None:

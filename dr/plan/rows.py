@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from dr.model.ids import SourceId
 from dr.model.strategy import FailureDomain, Objective, Place, SourceSpec, Strategy
-from dr.plan.cadence import Cadence, continuous_cadence, derive_cadence
+from dr.plan.cadence import Cadence, best_effort, continuous_cadence, derive_cadence
 from dr.plan.cost import Cost, dollars, month_of_captures, pitr_month_cost
 from dr.plan.due import Schedule
 from dr.plan.modes import MODES, CaptureMode
@@ -85,17 +85,28 @@ def plan_table(
 def schedules(
     strategy: Strategy, durations: Durations, modes: Mapping[str, CaptureMode] = MODES
 ) -> tuple[Schedule, ...]:
-    """The cadence of every source that has one, for the scheduler. The same arithmetic as the plan shows."""
+    """The cadence of every source, for the scheduler: by the same arithmetic as the plan shows, and where that finds none, as
+    often as can be."""
     found = []
     for objective in strategy.objectives:
         for spec in objective.sources:
             mode = modes.get(spec.id.kind)
-            cadence = _cadence(strategy, objective, spec, mode, durations) if mode else None
-            if mode and cadence and cadence.every:
-                # packs can wait: what they hold is durable in the log already
-                rpo = PACK_PATIENCE * cadence.every if mode.log else objective.rpo
-                found.append(Schedule(spec.id, cadence.every, rpo, cadence.duration, bool(mode.log), cadence.measured))
+            if mode and (schedule := _schedule(strategy, objective, spec, mode, durations)):
+                found.append(schedule)
     return tuple(found)
+
+
+def _schedule(
+    strategy: Strategy, objective: Objective, spec: SourceSpec, mode: CaptureMode, durations: Durations
+) -> Schedule | None:
+    cadence = _cadence(strategy, objective, spec, mode, durations)
+    prediction = predict(durations.get(spec.id, ()))
+    every = cadence.every or best_effort(objective.rpo, prediction, strategy.margin, mode.granularity_of(spec))
+    if every is None:
+        return None
+    # packs can wait: what they hold is durable in the log already
+    rpo = PACK_PATIENCE * every if mode.log else objective.rpo
+    return Schedule(spec.id, every, rpo, cadence.duration, bool(mode.log), cadence.measured)
 
 
 def _cadence(

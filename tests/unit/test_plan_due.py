@@ -101,6 +101,15 @@ def test_back_off_grows_to_half_a_cadence_at_most() -> None:
     assert next_due(EVERY_8, state, NOON) == NOON + 4 * MINUTE
 
 
+def test_no_pause_outlasts_the_last_moment_at_which_the_rpo_is_kept() -> None:
+    slot = datetime(2025, 5, 28, 12, 0, tzinfo=UTC)
+    newest = NOON - 11 * MINUTE  # to keep 15 minutes a capture of one minute starts within three
+    failed = SlotHistory(slot, RunState.FAILED, 5, NOON)
+    assert next_due(EVERY_8, SourceState((failed,), newest), NOON) == NOON + 3 * MINUTE
+    assert next_due(EVERY_8, SourceState((failed,), newest - 3 * MINUTE), NOON) == NOON + timedelta(seconds=15)
+    assert next_due(EVERY_8, SourceState((failed,), newest - 30 * MINUTE), NOON) == NOON + 4 * MINUTE
+
+
 def test_a_live_claim_blocks_its_source_and_an_expired_one_is_taken_over() -> None:
     slot = datetime(2025, 5, 28, 12, 0, tzinfo=UTC)
     state = SourceState((SlotHistory(slot, RunState.CLAIMED, claimed_until=NOON + MINUTE),))

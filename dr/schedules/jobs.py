@@ -61,7 +61,8 @@ def _capture(row: Objective, schedules: Sequence[Schedule]) -> Job:
     return Job(
         name=job_name("capture", row.component),
         why=_because(row, shortest.cadence, firing.every),
-        args=("backup", row.component, "--scheduled"),
+        # told how often it is started, it takes early what its next start would take too late
+        args=("backup", row.component, "--scheduled", "--every", format_duration(firing.every)),
         identity=CAPTURE,
         schedule=firing.expression,
         # whoever takes longer has missed the objective, and stands in the way of the next

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dr.errors import Exit
 from dr.plan.permissions import CAPTURE
 from dr.schedules.jobs import Job
 from dr.schedules.pods import PORT, Cluster, Manifest, labels, pod_spec
 
 REPLICAS = 2
+BUSY = int(Exit.LOCKED)
+"""Another process works on it: no failure, asked again later."""
+HOPELESS = (int(Exit.USAGE), int(Exit.NOT_AUTHORISED))
+"""A repetition mends neither settings nor rights."""
 GRACE_S = 120
 """SIGTERM to SIGKILL: the running step is finished or parked, and what followers had taken is made durable."""
 
@@ -31,12 +36,17 @@ def cron_job(cluster: Cluster, job: Job) -> Manifest:
     }
 
 
+def _when(action: str, *codes: int) -> Manifest:
+    return {"action": action, "onExitCodes": {"containerName": "dr", "operator": "In", "values": list(codes)}}
+
+
 def _job_spec(cluster: Cluster, job: Job, marks: dict[str, str]) -> Manifest:
     pod = pod_spec(cluster, job.identity, job.args, memory="1Gi")
     return {
         "backoffLimit": job.retries,
         "activeDeadlineSeconds": int(job.deadline.total_seconds()),
         "ttlSecondsAfterFinished": 86_400,
+        "podFailurePolicy": {"rules": [_when("Ignore", BUSY), _when("FailJob", *HOPELESS)]},
         "template": {
             "metadata": {"labels": marks},
             "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_S, **pod},

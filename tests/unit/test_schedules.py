@@ -235,6 +235,18 @@ def test_every_cronjob_is_as_the_contract_wants_it() -> None:
         assert spec["startingDeadlineSeconds"] >= 10
         assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
         assert spec["jobTemplate"]["spec"]["backoffLimit"] <= 2
+        policy = spec["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+        assert [(rule["action"], rule["onExitCodes"]["values"]) for rule in policy] == [
+            ("Ignore", [5]),
+            ("FailJob", [2, 4]),
+        ]
+
+
+def test_a_capture_is_told_how_often_it_is_started() -> None:
+    jobs = {one["metadata"]["name"]: one for one in of_kind(everything(), "CronJob")}
+    said = {name: pod["containers"][0]["args"] for name, pod in pods(everything("cronjobs")) if "capture" in name}
+    assert said["dr-capture-appdata"] == ["backup", "appdata", "--scheduled", "--every", "4m"]
+    assert jobs["dr-capture-appdata"]["spec"]["schedule"] == "*/4 * * * *"
 
 
 def test_drills_do_not_retry_and_nightly_ones_wait_for_a_person() -> None:

@@ -24,6 +24,8 @@ LEAD_SHARE = 0.8
 """Share of the Lease after its last renewal in which the holder trusts it: who waits for its end waits longer."""
 RENEW_SHARE = 1 / 3
 RETRY_SHARE = 1 / 6
+LONGEST_LOOK_S = 2.0
+"""How long a Lease that was released may lie there."""
 
 
 def replica_name() -> str:
@@ -137,8 +139,8 @@ class LeaseLeader:
     def _compete(self) -> None:
         while not self._ending.is_set():
             self.turn()
-            share = RENEW_SHARE if self.leads() else RETRY_SHARE
-            self._ending.wait(self._duration.total_seconds() * share)
+            lease_s = self._duration.total_seconds()
+            self._ending.wait(lease_s * RENEW_SHARE if self.leads() else min(LONGEST_LOOK_S, lease_s * RETRY_SHARE))
 
     def turn(self) -> None:
         """One look, and one write if the Lease is ours or free. A test calls it by itself."""

@@ -118,14 +118,17 @@ def test_a_runner_that_saw_the_slot_free_and_comes_late_is_locked_out(stage: Sta
 
 
 def test_a_runner_keeps_its_slot_while_it_works(stage: Stage) -> None:
-    """It waits after its claim: nobody else finds anything to do, and who insists is refused."""
+    """It waits after its claim: whoever else is started for the slot, by a CronJob or by hand, is told so."""
     slot = scheduled_slot(stage)
     with stage.dr.waiting("tests.lab.killed_capture", slot.id, "wait", "1") as go_on:
-        assert stage.dr.fine("backup", "--scheduled", "appdata", "-o", "json").items == []
+        other = stage.dr("backup", "--scheduled", "appdata", "-o", "json")
+        assert other.code == 5
+        assert [item["result"] for item in other.items] == ["locked"]
         assert captured(stage.dr, slot)["captured"] == "locked"
         assert json.loads(go_on())["captured"] == "committed"
     assert list(points_of(stage.dr, SOURCE)) == [slot.id]
     assert len(stage.exports()) == 1
+    assert stage.dr.fine("backup", "--scheduled", "appdata", "-o", "json").items == []
 
 
 def scheduled_slot(stage: Stage) -> Slot:

@@ -48,6 +48,7 @@ class Deletion:
         self._may_go = frozenset(entry.name for target in going for entry in target.objects)
         self._children = _children(inventory.summaries.values())
         self._share = 0.0
+        self._began = False
 
     def run(self, standing: Sequence[Standing], now: datetime) -> None:
         """Oldest tombstone first, as far as the allowed share goes. Raises DrError FROZEN, TOO_MUCH_AT_ONCE, UNREACHABLE..."""
@@ -62,7 +63,7 @@ class Deletion:
         going = [target for target in stone.targets if target.objects[0].name in self._may_go]
         share = share_of(summaries_of(self._inventory, going), self._inventory.summaries.values())
         words = too_much(self._share + share, max(stone.share, self._allowed))
-        if words and not self._share:
+        if words and not self._began:
             hint = f"if that is right: dr points prune --allow-share {share_percent(share)}"
             raise DrError(TOO_MUCH_AT_ONCE, f"nothing of {self._means.vault.url} is pruned: {words}", hint=hint)
         if words:
@@ -70,6 +71,7 @@ class Deletion:
             self.unsettled.append(f"what was condemned at {since} is left for the next run: {words}")
             return False
         self._share += share
+        self._began = True
         return True
 
     def _settle(self, stone: Tombstone) -> None:

@@ -19,7 +19,7 @@ from dr.errors import (
     ErrorKind,
 )
 from dr.model.ids import SourceId
-from dr.model.retention import FreezeRecord, HoldKind, Remains
+from dr.model.retention import FreezeRecord, HoldKind, PruneEnded, Remains
 from dr.model.strategy import Keep
 from dr.plan.retain import Rule, Why
 from dr.ports import ObjectStore
@@ -311,6 +311,26 @@ def test_refuses_records_of_a_newer_format(name: str) -> None:
     kind = "tombstone" if "tomb" in name else "prune"
     world.control.put(name, b'{"format":2,"kind":"%s"}\n' % kind.encode())
     refused(NEWER_FORMAT, world.prune)
+
+
+def test_too_much_behind_what_was_removed_is_left_and_said() -> None:
+    """Dead data counts for no share, so it goes first; the points behind it are more than this run may remove."""
+    world = World()
+    dead = world.fail(tag="dead")
+    world.daily(32)
+    stones = Tombstones(world.control, "appdata")
+    world.prune()
+    (stone,) = (one.tombstone for one in stones.standing())
+    stones.end(PruneEnded(stone.id, world.now, "a test", (), {}))
+    for number, of_the_dead in enumerate((True, False)):
+        targets = tuple(target for target in stone.targets if (target.name == dead) is of_the_dead)
+        stones.decide(replace(stone, id=f"{number}", share=0.0, due=world.now, targets=targets))
+    before = world.manifests()
+    result = world.prune(Options(allow_share=0.0))
+    assert not world.objects(dead)
+    assert world.manifests() == before
+    assert "left for the next run" in result.unsettled[0]
+    refused(TOO_MUCH_AT_ONCE, lambda: world.prune(Options(allow_share=0.0)))
 
 
 # --- what cannot be understood stays ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 from dr.changelog.seal import Sealer
 from dr.components.config.following import ConfigFollower
-from dr.errors import CONFLICT, NOT_FOUND, UNREACHABLE, DrError
+from dr.errors import CONFLICT, NOT_AUTHORISED, NOT_FOUND, UNREACHABLE, DrError
 from dr.model.ids import SourceId
 from dr.model.strategy import Place, SourceSpec
 from dr.ports import Notice
@@ -93,6 +93,7 @@ class FakeApi:
         self.events: list[tuple[int, str, str, Body]] = []
         self.at, self.forgotten = 100, 0
         self.down = False
+        self.forbids = False
         self.changed = threading.Condition()
         self.listed: Callable[[Resource, Listing], Listing] = lambda _, listing: listing
         self.served_kinds = dict(SERVED)
@@ -137,6 +138,8 @@ class FakeApi:
     def _up(self) -> None:
         if self.down:
             raise DrError(UNREACHABLE, "the API server does not answer")
+        if self.forbids:
+            raise DrError(NOT_AUTHORISED, "not allowed to do anything")
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> KubeObject | None:
         self._up()
@@ -163,6 +166,8 @@ class FakeApi:
                 for (kind, space, _), body in sorted(self.objects.items())
                 if kind == str(resource) and namespace in ("", space) and wanted.items() <= labels_of(body).items()
             ]
+            if fields:
+                return Listing([one for one in items if f"metadata.name={name_of(one)}" == fields], str(self.at))
             return self.listed(resource, Listing(items, str(self.at)))
 
     def changes(self, resource: Resource, version: str, seconds: int) -> Stream:
@@ -253,8 +258,6 @@ class PlainKey:
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         if not self.opens:
-            from dr.errors import NOT_AUTHORISED
-
             raise DrError(NOT_AUTHORISED, "may not decrypt")
         return bytes(byte ^ 0x5A for byte in wrapped)
 

@@ -201,6 +201,19 @@ def test_an_expired_version_is_listed_again_and_nothing_is_missing() -> None:
         run.until_logged(has("app/secrets/keys", not_=True))
 
 
+def test_a_server_that_has_just_started_and_forbids_everything_is_waited_for() -> None:
+    here = World()
+    with following(here) as run:
+        run.until_logged(has("app/configmaps/settings"))
+        here.api.forbids = True
+        here.api.shut(True)
+        here.api.shut(False)
+        run.until(lambda: any("not allowed" in one.detail for one in here.told))
+        here.api.forbids = False
+        here.api.put("configmaps", config_map("app", "after"))
+        run.until_logged(has("app/configmaps/after"))
+
+
 def test_a_server_that_lists_nothing_deletes_nothing() -> None:
     """Cut off, the version gone, and then empty lists for a while."""
     here = World()

@@ -47,14 +47,19 @@ def _later(api: ConfigApi, resource: Resource, version: str, clock: Clock) -> Li
 
 def _require_absence(api: ConfigApi, resource: Resource, keys: Sequence[ObjectKey]) -> None:
     for key in keys:
-        if api.get(resource, key.name, key.namespace) is not None:
+        if _stands(api, resource, key.name, key.namespace):
             raise DrError(UNAVAILABLE, f"the list of {resource} is empty, but {key} is there")
 
 
 def _require_evidence(api: ConfigApi, resource: Resource, namespaces: Sequence[str]) -> None:
     """Each namespace is there, or is not while the server shows what every cluster has."""
-    unseen = [name for name in namespaces if not name or api.get(NAMESPACES, name) is None]
-    if unseen and api.get(NAMESPACES, "kube-system") is None:
+    unseen = [name for name in namespaces if not name or not _stands(api, NAMESPACES, name)]
+    if unseen and not _stands(api, NAMESPACES, "kube-system"):
         raise DrError(
             UNAVAILABLE, f"the list of {resource} is empty, from an API server that does not even show kube-system"
         )
+
+
+def _stands(api: ConfigApi, resource: Resource, name: str, namespace: str = "") -> bool:
+    """Asked by a list of one: who follows may list and watch, and needs no more."""
+    return bool(api.list(resource, namespace, fields=f"metadata.name={name}", metadata_only=True).items)

@@ -107,6 +107,7 @@ class Session:
         self._watches = {str(watch.resource): watch for watch in watches}
         self._append(found, opening)
         self._writer.flush()
+        self._told("opened", f"{len(watches)} kinds in {len(self._chosen)} namespaces, {len(found)} differences")
         self._state = State()  # from here on the trackers know
 
     def _unwatched(self, served: Mapping[str, Resource]) -> list[Resource]:

@@ -7,6 +7,7 @@ believed list, or of the last consistent read whose resource version the watch h
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from datetime import datetime
 from dr.components.config.access import ConfigApi
 from dr.components.config.confirming import believed
 from dr.components.config.tracking import Change, Tracker, version_of
-from dr.errors import DrError
+from dr.errors import NOT_AUTHORISED, NOT_FOUND, DrError
 from dr.ports import Clock
 from dr.vendors.kubernetes import Event
 from dr.vendors.kubernetes_objects import Resource
@@ -28,6 +29,7 @@ Told = Callable[[str, str], None]
 _PATIENCE = 3
 """Watch calls that may end without passing a consistent read; then the kind is listed again."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+_STARTING_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Watch:
         self._version = ""
         self._barrier: Barrier | None = None
         self._list_again = True
+        self._refused: float | None = None
         self.fresh: datetime | None = None
 
     @property
@@ -97,15 +100,24 @@ class Watch:
         while not stop.is_set():
             try:
                 self._once(stop)
-                pause = _FIRST_PAUSE_S
+                pause, self._refused = _FIRST_PAUSE_S, None
             except Gone:
                 self._list_again = True
             except DrError as error:
-                if not error.temporary:
+                if not error.temporary and not self._may_pass(error):
                     raise
                 self._told("reconnected", error.message)
                 stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _may_pass(self, error: DrError) -> bool:
+        """An API server that has just started forbids everybody everything and knows no custom resource, until it has read
+        its own rules: what worked before is tried again for a while."""
+        if error.kind not in (NOT_AUTHORISED, NOT_FOUND):
+            return False
+        now = time.monotonic()
+        self._refused = self._refused if self._refused is not None else now
+        return now - self._refused < _STARTING_S
 
     def _once(self, stop: threading.Event) -> None:
         if self._list_again:

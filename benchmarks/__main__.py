@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("startup", "export_reader", "catalogue", "cluster_backup", "config", "audit", "prune")
+NAMES = ("startup", "export_reader", "catalogue", "cluster_backup", "config", "audit", "prune", "simulation", "service_memory")
 
 
 def main(names: list[str]) -> None:

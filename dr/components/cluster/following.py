@@ -49,6 +49,16 @@ def follow(
     raise DrError(TIMED_OUT, f"{resource} {name} is still {phase_of(last) or 'not picked up by Velero'} {waited}")
 
 
+def given_up(kube: KubeApi, resource: Resource, namespace: str, name: str, error: DrError) -> DrError:
+    """`error` of a following that took too long, with what stands in the way: Velero works on one after the other, so one that
+    is stuck stops all that come after it. What was given up is left as it is; the next attempt has a name of its own."""
+    others = [one for one in kube.list(resource, namespace).items if phase_of(one) == "InProgress"]
+    words = ", ".join(f"{name_of(one)} since {text(one, 'status', 'startTimestamp')}" for one in others)
+    said = f"; Velero is working on {words}" if words else ""
+    hint = f"if it never ends, restart Velero: kubectl -n {namespace} rollout restart deployment/velero"
+    return DrError(error.kind, f"{error.message}{said} ({resource} {name})", hint=hint)
+
+
 def phase_of(obj: KubeObject) -> str:
     return text(obj, "status", "phase")
 
@@ -56,6 +66,8 @@ def phase_of(obj: KubeObject) -> str:
 def _report(obj: KubeObject, context: StepContext) -> None:
     progress = mapping(obj, "status", "progress")
     done = number(progress, "itemsBackedUp") or number(progress, "itemsRestored")
+    # after the items volumes are moved: that is progress too
+    done += number(obj, "status", "backupItemOperationsCompleted")
     context.progress(done, number(progress, "totalItems") or None, "objects")
 
 

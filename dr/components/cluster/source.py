@@ -25,7 +25,7 @@ from dr.components.cluster.layout import (
 )
 from dr.components.cluster.tarball import gunzip
 from dr.components.cluster.volumes import Volume, read_volumes, uncaptured
-from dr.errors import BACKUP_FAILED, CONFLICT, DrError
+from dr.errors import BACKUP_FAILED, CONFLICT, TIMED_OUT, DrError
 from dr.model.ids import Slot
 from dr.model.points import Artefact, Check
 from dr.model.strategy import SourceSpec
@@ -157,9 +157,13 @@ class VeleroSource:
         # stand when the backup is done
         bucket, prefix = velero.bucket()
         bucket.stat(f"{prefix}backups/{name}/{METADATA}")
-        ended = following.follow(
-            velero.kube, BACKUPS, velero.namespace, name, text(asked, "uid"), self.options.deadline, context
-        )
+        watched = (velero.kube, BACKUPS, velero.namespace, name)
+        try:
+            ended = following.follow(*watched, text(asked, "uid"), self.options.deadline, context)
+        except DrError as error:
+            if error.kind is not TIMED_OUT:
+                raise
+            raise following.given_up(*watched, error) from error
         said = "" if following.phase_of(ended) == "Completed" else self._results(name)
         following.must_be_completed(ended, BACKUP_FAILED, "Velero backup", said)
         started = instant(ended, "status", "startTimestamp")

@@ -20,7 +20,7 @@ from dr.components.config.sealing import SecretBox, box_for
 from dr.components.config.state import LOG, RESET, ObjectKey, State
 from dr.components.config.tracking import Change, Form, Tracker
 from dr.components.config.watching import Watch
-from dr.errors import BACKUP_FAILED, CONFIGURATION, DAMAGED, INSTANT_UNREACHABLE, NOT_FOUND, DrError
+from dr.errors import BACKUP_FAILED, CONFIGURATION, DAMAGED, INSTANT_UNREACHABLE, NOT_AUTHORISED, NOT_FOUND, DrError
 from dr.model.ids import SourceId
 from dr.ports import Clock, Notice, ObjectStore
 from dr.vendors.kubernetes_objects import NAMESPACES, KubeObject, Resource, namespace_of
@@ -172,14 +172,15 @@ class Session:
             self._fail(DrError(BACKUP_FAILED, f"the watch of {watch.resource} died: {type(error).__name__}: {error}"))
 
     def _discover(self) -> None:
-        """Kinds that are served by now. What cannot be reached is looked for again soon."""
+        """Kinds that are served by now. What cannot be reached, or is forbidden by a server that has just started, is looked
+        for again soon; that a right is missing for good is said by the watches."""
         try:
             new = self._unwatched(self._parts.api.served())
             self._state = state_at(self._parts.vault, self._parts.source) if new else State()
             for resource in new:
                 self._add(self._new(resource))
         except DrError as error:
-            if not error.temporary:
+            if not error.temporary and error.kind not in (NOT_AUTHORISED, NOT_FOUND):
                 raise
             self._told("reconnected", error.message)
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from dr.app.core import open_app
+from dr.app.service import service_parts
 from dr.cli.main import run
 from dr.errors import NOT_AUTHORISED, RETENTION_REFUSED, DrError, ErrorKind
 from dr.model.points import PointManifest
@@ -268,10 +270,13 @@ def test_frozen_from_the_command_line(site: Site) -> None:
     assert (pruned.code, "ransomware" in pruned.err) == (5, True)
     backup = site.dr("backup", "appdata")
     assert (backup.code, "--even-frozen" in backup.err) == (5, True)
+    looks = service_parts(open_app(str(site.home / "dr.yaml"), None, "capture")).agenda
+    assert looks().due == (), "the service has nothing to do while frozen"
     turns = json.loads(site.dr("freeze", "--status", "-o", "json").out)
     assert turns["frozen"] is True
     assert turns["items"][0]["reason"] == "ransomware"
     assert site.dr("freeze", "--lift").code == 0
+    assert len(looks().due) == 1, "and goes on when it is lifted"
     assert site.dr("points", "prune").code == 0
 
 

@@ -67,12 +67,12 @@ def apply(lab: Lab, wanted: Wanted) -> Path:
 def remove(lab: Lab) -> None:
     """Everything that `apply` made is gone when this returns."""
     directory = lab.directory / "deploy"
-    if not directory.exists():
-        return
-    kubectl(lab, "delete", "--ignore-not-found", "--wait=false", "-k", str(directory))
+    if directory.exists():
+        kubectl(lab, "delete", "--ignore-not-found", "--wait=false", "-k", str(directory))
     admin = Kube(lab.kubeconfigs["admin"])
+    admin.delete(f"/api/v1/namespaces/{NAMESPACE}")
     wait_for(f"the end of {NAMESPACE}", lambda: admin.find(f"/api/v1/namespaces/{NAMESPACE}") is None, GONE_S)
-    shutil.rmtree(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _render(lab: Lab, directory: Path, settings: Path) -> None:

@@ -57,6 +57,8 @@ class FakePubsub:
     missing: tuple[str, ...] = ()
     failing: DrError | None = None
     """Answer of every call while it is set."""
+    hanging: DrError | None = None
+    """Answer of every call but a pull: those wait, as behind a network that swallows everything."""
     forgetful: int = 0
     """So many acknowledgements are lost on the way."""
     acknowledged: set[str] = field(default_factory=set)
@@ -141,8 +143,8 @@ class FakePubsub:
     # --- inside
 
     def _refuse(self) -> None:
-        if self.failing:
-            raise self.failing
+        if error := self.failing or self.hanging:
+            raise error
 
     def _cancel(self, waiting: tuple[int, Answered]) -> None:
         with self._lock:

@@ -246,6 +246,22 @@ def test_a_pack_of_other_segments_is_not_what_the_manifest_pins(world: World) ->
     assert "chain of segments" in failures(verify_manifest(first, AuditPackInspector(), world.vault))
 
 
+def test_a_pack_with_a_changed_entry_breaks_its_own_chain(world: World) -> None:
+    """Also where nobody has written down the hash of the whole: before a commit."""
+    began = datetime.now(UTC) - HOUR
+    for start in (0, 10, 20):
+        published(world, range(start, start + 10), began)
+        world.catch_up()
+    point = world.pack()
+    change = point.artefacts[0]
+    text = zstandard.ZstdDecompressor().decompressobj().decompress(world.vault.get(change.name))
+    entry = world.vault._entries.pop(change.name)
+    forged = text.replace(b"person0@energent", b"person9@energent", 1)
+    world.vault.put(change.name, zstandard.ZstdCompressor().compress(forged), metadata=entry.info.metadata)
+    found = AuditPackInspector().inspect(world.vault, [change], point.details)
+    assert [check.name for check in found.checks if not check.passed] == [change.name]
+
+
 def test_a_pack_cut_between_two_segments_is_named(world: World) -> None:
     """A whole frame of whole segments, only fewer; its metadata still tells of all."""
     began = datetime.now(UTC) - HOUR

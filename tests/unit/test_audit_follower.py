@@ -323,6 +323,21 @@ def test_a_silent_pubsub_is_no_idle_one() -> None:
     assert watermark <= failed_at
 
 
+def test_pulls_that_hang_are_no_idle_log() -> None:
+    """That nothing comes proves nothing: the watermark waits for an answer."""
+    api, vault = FakePubsub(), MemoryStore()
+    with following(api, vault):
+        eventually(lambda: LogReader(vault, SOURCE).head().seq >= 1)
+        api.hanging = DrError(UNREACHABLE, "swallowed")
+        hung_at = datetime.now(UTC)
+        threading.Event().wait(0.8)
+        watermark = LogReader(vault, SOURCE).head().watermark
+        api.hanging = None
+        eventually(lambda: (LogReader(vault, SOURCE).head().watermark or hung_at) > hung_at + timedelta(seconds=1))
+    assert watermark is not None
+    assert watermark <= hung_at
+
+
 def test_while_a_backlog_is_worked_off_the_watermark_says_how_far_it_is() -> None:
     api, vault = FakePubsub(batch=1), MemoryStore()
     now = datetime.now(UTC)

@@ -148,12 +148,15 @@ class Intake:
     # --- asking
 
     def _ask(self) -> None:
-        if self._pause_until and self._clock.now() < self._pause_until:
+        if self._pausing():
             return
         messages, size = self._leases.load
         while len(self._pulls) < OUTSTANDING and messages < HELD_MESSAGES and size < HELD_BYTES:
             self._number += 1
             self._pull(self._number)
+
+    def _pausing(self) -> bool:
+        return self._pause_until is not None and self._clock.now() < self._pause_until
 
     def _pull(self, number: int) -> None:
         def answered(pulled: Pulled | DrError) -> None:
@@ -257,7 +260,7 @@ class Intake:
     def _beat(self) -> None:
         """An idle log says so, once Pub/Sub has answered that nothing else is there."""
         now = self._clock.now()
-        if self._probing or self._pause_until or not self._pulls or now - self._appended < self._options.heartbeat:
+        if self._probing or self._pausing() or not self._pulls or now - self._appended < self._options.heartbeat:
             return
         self.probe()
 

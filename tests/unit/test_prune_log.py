@@ -27,7 +27,7 @@ EVERY = timedelta(hours=6)
 class LogWorld(World):
     """An audit log: an entry every six hours, a pack a day."""
 
-    def __init__(self, retention: timedelta = 60 * DAY) -> None:
+    def __init__(self, retention: timedelta = 30 * DAY) -> None:
         super().__init__(clock=FakeClock(), rules={SOURCE: Rule(retention)}, rule=Rule(retention))
         self.entries: list[datetime] = []
 
@@ -72,15 +72,15 @@ class LogWorld(World):
 def test_segments_go_after_their_packs_and_their_locks_and_packs_after_their_retention() -> None:
     world = LogWorld()
     most = 0
-    for day in range(120):
+    for day in range(70):
         world.day()
         world.prune(Options(allow_share=0.1))
-        world.readable_since(min(day, 60) * DAY)
+        world.readable_since(min(day, 30) * DAY)
         most = max(most, world.segments())
     # 14 days locked, 7 days of grace, and the day that the prune itself runs in
     assert most <= (14 + 7 + 2) * 4
-    # 60 days, the one that reaches back, 7 days of grace
-    assert len(world.manifests()) <= 60 + 1 + 7 + 1
+    # 30 days, the one that reaches back, 7 days of grace
+    assert len(world.manifests()) <= 30 + 1 + 7 + 1
 
 
 def test_without_packs_no_segment_goes_and_a_late_pack_lets_them_go() -> None:
@@ -95,7 +95,7 @@ def test_without_packs_no_segment_goes_and_a_late_pack_lets_them_go() -> None:
         world.prune(Options(allow_share=1.0))
         world.day()
     assert world.segments() <= (14 + 9) * 4
-    world.readable_since(42 * DAY)
+    world.readable_since(30 * DAY)
 
 
 def test_a_pack_that_is_not_locked_for_the_full_time_lets_no_segment_go() -> None:

@@ -41,9 +41,9 @@ class Row:
 
 
 ROWS = (
-    Row("cluster, 30 d", 30 * DAY, 400, DAY, 1),
+    Row("cluster, 30 d", 30 * DAY, 300, DAY, 1),
     Row("appdata, 90 d and generations", 90 * DAY, 300, DAY / 2, 1, Keep(daily=120, weekly=30, monthly=12, yearly=2)),
-    Row("config, 1 y", 365 * DAY, 2 * 365, 2 * DAY, 6),
+    Row("config, 1 y", 365 * DAY, 600, 3 * DAY, 6),
     Row("audit, 7 y", 7 * 365 * DAY, 9 * 365, 7 * DAY, 28, Keep(monthly=3), 0.002),
 )
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help dist sbom image browser doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
+.PHONY: soak help dist sbom image browser doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ doctor: ## Name what is missing on this machine
 
 demo: doctor setup ## Fill, back up, lose, restore, measure: the whole job in the lab
 	$(BIN)/python -m lab demo
+
+soak: lab-binaries ## Half an hour of the shipped manifests alone, with kills at random; MINUTES=30
+	$(BIN)/python -m lab soak --minutes $(or $(MINUTES),30)
 
 conformance: setup ## Contracts against the real thing: make conformance BUCKET=name KEY_RING=projects/P/locations/L/keyRings/R
 	@test -n "$(BUCKET)$(KEY_RING)" || { echo "name a BUCKET or a KEY_RING"; exit 2; }

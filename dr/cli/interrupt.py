@@ -1,4 +1,5 @@
-"""Ctrl-C: the first asks for a stop after what is under way, which is then journalled; the second stops at once."""
+"""Ctrl-C, and SIGTERM as Kubernetes sends it to a Job: the first asks for a stop after what is under way, which is then journalled; the
+second stops at once."""
 
 from __future__ import annotations
 
@@ -20,13 +21,14 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        click.echo("dr: stopping after the running step; press Ctrl-C again to stop at once", err=True)
+        click.echo("dr: stopping after the running step; once more stops at once", err=True)
 
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = signal.signal(signal.SIGINT, handler)
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, old in before.items():
+            signal.signal(number, old)

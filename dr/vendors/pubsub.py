@@ -87,7 +87,7 @@ class Pubsub:
 
     def pull(self, path: str, limit: int, answered: Callable[[Pulled | DrError], None]) -> Callable[[], None]:
         """Ask once for up to `limit` messages; returns what cancels it. `answered` is called once, on another thread: with
-        messages, with none when the server had none for long, or with the error; TIMED_OUT after a cancellation."""
+        messages, with none when the server had none for long, or with the error; TIMED_OUT when there was no answer."""
         preload(*MODULES)
         from google.pubsub_v1 import types
 
@@ -180,7 +180,7 @@ def _answer(done: Any, path: str) -> Pulled | DrError:
         return DrError(TIMED_OUT, f"the pull from {path} was given up")
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ()
+            return DrError(TIMED_OUT, f"the pull from {path} got no answer")
         return translate(error, f"pull from {path}")
 
 

@@ -15,7 +15,7 @@ from dr.components.audit.access import PubsubApi, PubsubOptions, living
 from dr.components.audit.entry import Poison, quarantine_body, quarantine_entry, quarantine_name, read_message
 from dr.components.audit.leases import Leases
 from dr.components.audit.seen import Seen
-from dr.errors import CONFLICT, DrError
+from dr.errors import CONFLICT, TIMED_OUT, DrError
 from dr.model.ids import SourceId
 from dr.ports import Clock, Notice, ObjectInfo, ObjectStore
 from dr.vendors.pubsub import Message, Pulled
@@ -173,7 +173,9 @@ class Intake:
             self._cancels[number] = cancel
 
     def _failed(self, error: DrError) -> None:
-        """A pull that failed for a time is made again a little later."""
+        """A pull that failed for a time is made again a little later; one that nothing was heard of proves nothing."""
+        if error.kind is TIMED_OUT:
+            return
         if not error.temporary:
             raise error
         now = self._clock.now()

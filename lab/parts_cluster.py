@@ -157,6 +157,7 @@ def cluster_endpoints(site: Site) -> dict[str, str]:
     """For lab.json."""
     return {
         "kubernetes": f"https://{site.address('apiserver')}",
+        "etcd": f"http://{site.address('etcd')}",
         "velero_metrics": f"http://{site.address('velero.metrics')}/metrics",
     }
 

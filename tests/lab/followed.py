@@ -1,35 +1,35 @@
-"""Follow the audit subscription as the leader of `dr run` does, until SIGTERM: `python -m tests.lab.followed`.
+"""Follow one continuous source until SIGTERM: `python -m tests.lab.followed SOURCE`. Prints each notice as a line of JSON.
 
-Prints one JSON line for each notice. Settings and strategy come from the environment, as for `dr` itself.
+Settings and strategy come from the environment, as for `dr` itself.
 """
 
 from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 
 from dr.app.core import open_app
+from dr.model.ids import SourceId
 from dr.ports import Notice
 
-_GUARD = threading.Lock()
 
-
-def tell(notice: Notice) -> None:
-    with _GUARD:
-        told = {"kind": notice.kind, "count": notice.count, "lag_s": notice.lag_s, "detail": notice.detail}
-        print(json.dumps(told), flush=True)
-
-
-def main() -> None:
+def main(source: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     app = open_app(None, None, "capture")
-    app.prepare("audit")
-    (spec,) = app.specs(["audit"])
-    follower = app.kits["audit"].follower
-    assert follower
-    follower(spec).follow(app.vault("audit"), stop.is_set, tell)
+    spec = app.spec(SourceId.parse(source))
+    follower = app.kits[spec.id.component].follower
+    assert follower is not None
+    app.prepare(spec.id.component)
+    follower(spec).follow(app.vault(spec.id.component), stop.is_set, told)
+    print(json.dumps({"kind": "ended"}), flush=True)
 
 
-main()
+def told(notice: Notice) -> None:
+    told = {"kind": notice.kind, "count": notice.count, "lag_s": notice.lag_s, "detail": notice.detail}
+    print(json.dumps(told), flush=True)
+
+
+main(*sys.argv[1:])

@@ -179,7 +179,11 @@ def test_nobody_may_more_than_the_safety_rules_say(
         ("restore", "create", "velero.io", "restores", True),
         ("restore", "create", "", "namespaces", True),
         ("restore", "create", "networking.k8s.io", "networkpolicies", True),
-        ("restore", "create", "rbac.authorization.k8s.io", "clusterroles", False),
+        # the configuration row brings roles back
+        ("restore", "create", "rbac.authorization.k8s.io", "clusterroles", True),
+        ("restore", "create", "", "nodes", False),
+        ("capture", "create", "", "secrets", False),
+        ("capture", "create", "rbac.authorization.k8s.io", "clusterroles", False),
         ("app", "get", "velero.io", "backups", False),
     ],
 )

@@ -223,6 +223,20 @@ def test_a_damaged_pack_is_named(world: World, what: str) -> None:
     assert name in failures(checks)
 
 
+def test_a_quarantined_message_that_was_changed_before_the_commit_is_named(world: World) -> None:
+    """Nobody has written down its hash but the log itself."""
+    world.api.publish(b"poison")
+    world.catch_up()
+    (kept,) = world.vault.list("quarantine/")
+    world.vault._entries.pop(kept.name)
+    world.vault.put(kept.name, b"something else")
+    source = world.source
+    outcomes = run_all(source.capture(Slot(SOURCE, datetime(2025, 5, 28, tzinfo=UTC)), world.vault, datetime.now(UTC)))
+    draft = source.draft(outcomes)
+    found = AuditPackInspector().inspect(world.vault, draft.artefacts, draft.details)
+    assert kept.name in failures(found.checks)
+
+
 def test_a_pack_that_is_gone_is_named_not_skipped(world: World) -> None:
     published(world, range(20), datetime.now(UTC))
     point = world.pack()
@@ -320,6 +334,16 @@ def test_an_instant_brings_back_what_had_happened_by_then(world: World) -> None:
     assert contents(world.restore(middle, now + HOUR / 2)) == {key_of(body): fingerprint(body) for body in early}
 
 
+def test_an_instant_cuts_through_a_segment(world: World) -> None:
+    began = datetime.now(UTC) - HOUR
+    world.catch_up()
+    published(world, range(20), began)
+    world.catch_up()
+    (coverage,) = world.coverage()
+    cut = began + timedelta(milliseconds=9)
+    assert contents(world.restore(replace(coverage, start=began), cut)) == expected(range(10), began)
+
+
 def test_at_the_end_of_what_is_covered_all_that_arrived_comes_back(world: World) -> None:
     """While a backlog is worked off, more is there than the watermark says: none of it is withheld."""
     now = datetime.now(UTC)
@@ -384,14 +408,15 @@ def test_a_damaged_segment_stops_the_restore_and_is_named(world: World) -> None:
     assert failed.value.kind is DAMAGED
 
 
-def test_a_damaged_archive_is_named(world: World) -> None:
+@pytest.mark.parametrize("other", [b"no frame", zstandard.ZstdCompressor().compress(b"{}\n" * 10)])
+def test_a_damaged_archive_is_named(world: World, other: bytes) -> None:
     published(world, range(10), datetime.now(UTC))
     world.catch_up()
     (coverage,) = world.coverage()
     restorer, work, outcomes = world.restore(coverage, coverage.end)
     store = world.open(work.item.target.names[ARCHIVE])
     name = next(info.name for info in store.list() if info.name.endswith(".zst"))
-    store.put(name, b"other", if_generation=None)
+    store.put(name, other, if_generation=None)
     with pytest.raises(DrError, match=name):
         list(restorer.contents(work, outcomes))  # type: ignore[arg-type]
 

@@ -49,8 +49,7 @@ def test_lost_and_brought_back(stage: Stage) -> None:
     assert 0 < source["rpo"]["oldest_lost_s"] < 900
     assert source["point"]["name"].startswith("points/")
     assert logical["point"]["name"] == "firestore-pitr"
-    assert rows["audit", "source"]["verdict"] == "not captured yet"
-    assert rows["cluster", "source"]["verdict"] == "not drilled"
+    assert rows["audit", "source"]["verdict"] == rows["cluster", "source"]["verdict"] == "not drilled"
 
     stage.strike("database-deleted")
     plan = dr.fine("restore", "plan", "--point-in-time", struck, "--component", "appdata", "-o", "json").items[0]
@@ -169,6 +168,9 @@ def test_the_service_makes_each_first_slot_at_once_and_stops_when_told(stage: St
     finally:
         service.terminate()
         assert service.wait(60) == 0
-    # a second look, by hand, finds the slot done
-    assert stage.dr.fine("backup", "appdata", "--scheduled", "-o", "json").items == []
-    assert len(points_of(stage.dr, SOURCE)) == 1
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (slot,) = {line["slot"] for line in lines if line["event"] == "committed"}
+    # a second look, by hand, finds the slot done (on a slow day the next one may be due meanwhile)
+    again = stage.dr.fine("backup", "appdata", "--scheduled", "-o", "json").items
+    assert slot not in [item["slot"] for item in again]
+    assert set(points_of(stage.dr, SOURCE)) == {slot, *(item["slot"] for item in again)}

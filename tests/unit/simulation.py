@@ -371,8 +371,9 @@ class Simulation:
         row.slots.add(unit.due)
         row.committed += 1
         if row.points and unit.as_of > row.points[-1][0]:
-            as_of, begun, _ = row.points[-1]
-            due = (begun // cadence + 1) * cadence
+            as_of, begun, ended = row.points[-1]
+            # captures of one source do not overlap
+            due = max((begun // cadence + 1) * cadence, ended)
             # nobody looks without pause: what was possible only within a tick was not
             least = max(self.weather.soonest(source, due + late) for late in (0.0, TICK_S))
             row.gaps.append(Gap(doing.ends, doing.ends - as_of, least - as_of, cadence))

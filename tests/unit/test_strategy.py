@@ -19,6 +19,7 @@ from dr.strategy import default_strategy_text, load_strategy, parse_strategy
 from dr.strategy.schema import DURATION_PATTERN, json_schema
 
 DEFAULT = default_strategy_text()
+CONFIG_ROW = "  - component: config\n    frequency: on-change\n    retention: 1y\n    rto: 30m\n    rpo: 0"
 
 
 def line_of(text: str, needle: str) -> int:
@@ -47,13 +48,18 @@ def test_the_default_is_the_table_of_the_guide() -> None:
 
 
 def test_the_default_names_its_sources_with_validated_options() -> None:
-    cluster, database = load_strategy(None).sources()
+    cluster, database, objects, entries = load_strategy(None).sources()
     assert str(cluster.id) == "cluster/velero/energent-production"
     assert cluster.options["namespaces"] == ["energent-ai"]
     assert cluster.options["namespaceSelector"] == {"energent.io/tenant": "true"}
     assert str(database.id) == "appdata/firestore/energent-metadata-production"
     assert database.options["project"] == database.place.project
     assert database.options["location"] == database.place.location == "us-central1"
+    assert str(objects.id) == "config/kubernetes/energent-production"
+    assert objects.options["namespaceSelector"] == cluster.options["namespaceSelector"]
+    assert "secrets" in objects.options["kinds"]
+    assert str(entries.id) == "audit/pubsub/energent-security-sink"
+    assert (entries.options["project"], entries.options["packEvery"]) == (entries.place.project, "1d")
 
 
 def test_the_readme_table_is_the_strategy() -> None:
@@ -87,7 +93,7 @@ def test_the_readme_table_is_the_strategy() -> None:
         ("          database: energent", "          databse: energent", "databse", "options.databse: is not a known key"),
         ('          energent.io/tenant: "true"', "", "namespaceSelector:", "namespaceSelector: must be a mapping of keys"),
         ('energent.io/tenant: "true"', "energent.io/tenant: true", "tenant: true", "must be text (quote it)"),
-        ("component: audit", "component: config", "", "objectives[3].component: config has a row already, objectives[2]"),
+        ("  - component: audit", f"{CONFIG_ROW}\n  - component: audit", "", "objectives[3].component: config has a row already, objectives[2]"),
         ("component: audit", "component: audits", "component: audits", "objectives[3].component: should be 'cluster'"),
         ("    rpo: 24h", "    rpo: 24h\n    domains: [logical, logical]", "domains:", "logical is listed twice"),
         ("    rpo: 24h", "    rpo: 24h\n    domains: []", "domains:", "objectives[0].domains"),

@@ -25,6 +25,8 @@ control: file://./control
 vaults:
   cluster: {url: file://./cluster, project: energent-backup, location: us-east1}
   appdata: {url: file://./appdata}
+  config: {url: file://./config}
+  audit: {url: file://./audit}
 credentials: {capture: keys/capture.json}
 notifications: {slack: "https://hooks.slack.com/services/T/B/secret"}
 deadman: {url: "https://hc.example.com/ping/secret"}

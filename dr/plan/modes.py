@@ -30,6 +30,8 @@ class CaptureMode:
     pack_option: str = ""
     guaranteed: frozenset[FailureDomain] = frozenset()
     """Losses after which this mode guarantees that nothing acknowledged is missing, however the capture is interrupted."""
+    witnessed: bool = True
+    """The living source can tell what it held at an instant; otherwise a drill needs a writer's record."""
     promise: str = ""
     """What the mode promises of an RPO of 0, for people."""
 
@@ -67,6 +69,7 @@ PUBSUB = CaptureMode(
     "log of entries",
     log="audit-log",
     pack_option="packEvery",
+    witnessed=False,
     # Pub/Sub keeps what is not acknowledged, and nothing is acknowledged before it is durable; it dies with its project,
     # and nobody promises that it outlives its region
     guaranteed=frozenset({FailureDomain.LOGICAL, FailureDomain.SOURCE, FailureDomain.CLUSTER}),

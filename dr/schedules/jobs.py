@@ -113,9 +113,15 @@ def upkeep_jobs(strategy: Strategy, scenarios: Iterable[Scenario]) -> tuple[Job,
 
 
 def _drillable(strategy: Strategy, scenarios: Iterable[Scenario]) -> list[Scenario]:
-    """Those of which at least one row is captured."""
-    captured = {row.component for row in strategy.objectives if row.sources}
-    return [scenario for scenario in scenarios if captured & {key.component for key in scenario.rows}]
+    """Those of which at least one row is captured, and can be judged without a person who brings a writer's record."""
+    judged = _witnessed(strategy)
+    return [scenario for scenario in scenarios if judged & {key.component for key in scenario.rows}]
+
+
+def _witnessed(strategy: Strategy) -> set[str]:
+    """Components whose sources tell themselves what they held."""
+    rows = [row for row in strategy.objectives if row.sources]
+    return {row.component for row in rows if all(MODES[spec.id.kind].witnessed for spec in row.sources)}
 
 
 def _drill(strategy: Strategy, scenario: Scenario, number: int) -> Job:
@@ -125,7 +131,7 @@ def _drill(strategy: Strategy, scenario: Scenario, number: int) -> Job:
     return Job(
         name=job_name("drill", scenario.name),
         why=f"{'Quarterly' if quarterly else 'Nightly'}: {' '.join(scenario.why.split())}",
-        args=("drill", "run", scenario.name),
+        args=("drill", "run", scenario.name, *_narrowed(strategy, scenario)),
         identity=RESTORE,
         schedule=when,
         # past its rows' objectives the drill has failed; it still needs time to take away what it made
@@ -134,6 +140,13 @@ def _drill(strategy: Strategy, scenario: Scenario, number: int) -> Job:
         retries=0,
         suspended=not quarterly,
     )
+
+
+def _narrowed(strategy: Strategy, scenario: Scenario) -> tuple[str, ...]:
+    """`--component` for each row that can be judged, when some can't."""
+    covered = dict.fromkeys(key.component for key in scenario.rows)
+    judged = [component for component in covered if component in _witnessed(strategy)]
+    return () if len(judged) == len(covered) else tuple(word for name in judged for word in ("--component", name))
 
 
 def job_name(kind: str, what: str) -> str:

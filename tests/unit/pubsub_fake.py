@@ -61,6 +61,8 @@ class FakePubsub:
     """Answer of every call but a pull: those wait, as behind a network that swallows everything."""
     forgetful: int = 0
     """So many acknowledgements are lost on the way."""
+    slow: bool = False
+    """Nothing is handed out until `hand_out`."""
     acknowledged: set[str] = field(default_factory=set)
     """Ids of messages."""
     extended: list[tuple[str, int]] = field(default_factory=list)
@@ -89,6 +91,10 @@ class FakePubsub:
             self._out = {}
         self._serve()
 
+    def hand_out(self) -> None:
+        self.slow = False
+        self._serve()
+
     def fail(self, error: DrError | None) -> None:
         """From now on, waiting pulls too."""
         with self._lock:
@@ -97,6 +103,11 @@ class FakePubsub:
         for _, answered in waiting:
             assert error is not None
             answered(error)
+
+    @property
+    def waiting(self) -> int:
+        """Pulls that are not answered yet."""
+        return len(self._waiting)
 
     @property
     def unacknowledged(self) -> int:
@@ -157,7 +168,7 @@ class FakePubsub:
     def _serve(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting or not self._queue:
+                if self.slow or not self._waiting or not self._queue:
                     return
                 limit, answered = self._waiting.pop(0)
                 count = min(limit, self.batch)

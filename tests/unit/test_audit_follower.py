@@ -365,6 +365,20 @@ def test_catching_up_takes_all_that_was_published_before(monkeypatch: pytest.Mon
     eventually(lambda: api.unacknowledged == 0)
 
 
+def test_catching_up_does_not_believe_the_first_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first delivery takes its time; an answer to another question is no proof that nothing is there."""
+    monkeypatch.setattr(intake_module, "QUIET", timedelta(milliseconds=1500))
+    api, vault = FakePubsub(slow=True), MemoryStore()
+    api.publish(*entries(range(20)))
+    caught_up = threading.Thread(target=lambda: AuditFollower(SPEC, api, SystemClock()).catch_up(vault, lambda: False))
+    caught_up.start()
+    eventually(lambda: api.waiting)
+    threading.Event().wait(0.7)
+    api.hand_out()
+    caught_up.join(20)
+    assert archived(vault) == once(range(20))
+
+
 def test_catching_up_leaves_the_writing_to_a_follower_that_lives() -> None:
     api, vault = FakePubsub(), MemoryStore()
     with following(api, vault):

@@ -10,6 +10,7 @@ from functools import partial
 from dr.app.captures import specs_of
 from dr.app.core import App
 from dr.app.known import refuse_emptied
+from dr.app.settled import settled_coverage
 from dr.app.who import who
 from dr.errors import NOT_FOUND, REJECTED, USAGE, DrError
 from dr.model.evidence import DrillRow
@@ -33,7 +34,7 @@ REPORTS = 20
 
 
 def planner(app: App) -> Planner:
-    return Planner(app.vault, app.source, app.restorers, app.strategy.sha256, app.coverage)
+    return Planner(app.vault, app.source, app.restorers, app.strategy.sha256, partial(settled_coverage, app))
 
 
 def make_plan(

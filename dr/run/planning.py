@@ -42,8 +42,8 @@ class Planner:
     source: Callable[[SourceSpec], Source]
     restorers: Mapping[str, Restorer]
     strategy_sha256: str
-    logged: Callable[[SourceSpec], tuple[Coverage, ...]] = lambda _: ()
-    """What a change log in the vault covers."""
+    logged: Callable[[SourceSpec, datetime], tuple[Coverage, ...]] = lambda _spec, _requested: ()
+    """What a change log in the vault covers, once it has passed the requested instant."""
     listed: Callable[[str], Sequence[PointSummary]] | None = None
     """Points of a component's vault; None lists them anew for each plan."""
 
@@ -67,7 +67,7 @@ class Planner:
         """Items for what can be restored, gaps for what cannot. Raises DrError TARGET_EXISTS, TARGET_PROTECTED, OVER_BUDGET."""
         listed = self.listed or self._list
         points = {name: listed(name) for name in {want.spec.id.component for want in wants}}
-        coverage = {want.spec.id: self._coverage(want) for want in wants}
+        coverage = {want.spec.id: self._coverage(want, requested) for want in wants}
         found = [self._one(want, requested, points, coverage, predictions or {}, now) for want in wants]
         items = tuple(entry for entry in found if isinstance(entry, PlannedRestore))
         gaps = tuple(entry for entry in found if isinstance(entry, Gap))
@@ -75,12 +75,12 @@ class Planner:
         refuse_over_budget(plan)
         return plan
 
-    def _coverage(self, want: Want) -> tuple[Coverage, ...]:
+    def _coverage(self, want: Want, requested: datetime) -> tuple[Coverage, ...]:
         """None of a source that is gone or silent: restoring is for just that case. Nor is a source asked whose own loss is
         to be answered (its history dies with it), nor one that keeps no history."""
         mode = MODES.get(want.spec.id.kind)
         if mode and mode.log:
-            return self.logged(want.spec)
+            return self.logged(want.spec, requested)
         if want.domain is not FailureDomain.LOGICAL or mode is None or not mode.live:
             return ()
         try:

@@ -1,14 +1,18 @@
 """`dr run`: asks again and again what is due, and starts it. What is due is decided by a pure planner over the journal, which is
-the truth; the clock here is the time since boot, which nobody sets (docs/adr/0009)."""
+the truth. APScheduler is the clock; the time since boot, which nobody sets, watches over it (docs/adr/0009)."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from queue import Empty, SimpleQueue
+
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from dr.errors import DrError
 from dr.model.ids import SourceId
@@ -18,6 +22,8 @@ from dr.run.runner import CaptureResult
 
 LOOK_S = 0.1
 """How soon a stop is noticed."""
+PATIENCE = 1.5
+"""Intervals by the time since boot without a ring: then the wall clock, which APScheduler goes by, was set back."""
 WORKERS = 4
 
 
@@ -50,6 +56,27 @@ def in_thread(work: Callable[[], None], name: str) -> None:
     threading.Thread(target=work, name=name, daemon=True).start()
 
 
+@contextmanager
+def ringing(ring: Callable[[], None], every: timedelta) -> Iterator[None]:
+    """APScheduler calls `ring` at every interval, late rather than twice."""
+    clock = BackgroundScheduler(timezone="UTC", logger=_quiet())
+    clock.add_job(
+        ring, "interval", seconds=every.total_seconds(), max_instances=1, coalesce=True, misfire_grace_time=None
+    )
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.shutdown(wait=False)
+
+
+def _quiet() -> logging.Logger:
+    """The service tells in its own words what it does."""
+    logger = logging.getLogger("dr.clock")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
 @dataclass(slots=True)
 class Scheduler:
     """Looks at `agenda` every `every`, and at once when a capture has ended; runs at most `workers`, never two of one source.
@@ -69,6 +96,8 @@ class Scheduler:
     _running: dict[SourceId, _Running] = field(default_factory=dict)
     _ended: SimpleQueue[_Ended] = field(default_factory=SimpleQueue)
     _next: float = 0.0
+    _rung: bool = False
+    _patience: float = 1.0
     _stopping: bool = False
 
     def stop(self) -> None:
@@ -81,10 +110,12 @@ class Scheduler:
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Until `stop`, then until the running captures are parked. Raises what was a bug in one of them."""
+        self._patience = PATIENCE
         try:
-            while not self._stopping and not stop():
-                self.step()
-                time.sleep(min(LOOK_S, self.every.total_seconds()))
+            with ringing(self._ring, self.every):
+                while not self._stopping and not stop():
+                    self.step()
+                    time.sleep(min(LOOK_S, self.every.total_seconds()))
         finally:
             self._stopping = True
             while self._running:
@@ -92,10 +123,14 @@ class Scheduler:
         if self.bugs:
             raise self.bugs[0]
 
+    def _ring(self) -> None:
+        """In APScheduler's thread: only a flag."""
+        self._rung = True
+
     def step(self) -> None:
         """One turn of the loop: take in what ended; look, when it is time."""
-        if self._collect() or self.elapsed() >= self._next:
-            self._next = self.elapsed() + self.every.total_seconds()
+        if self._collect() or self._rung or self.elapsed() >= self._next:
+            self._rung, self._next = False, self.elapsed() + self._patience * self.every.total_seconds()
             self._tick()
 
     def _tick(self) -> None:

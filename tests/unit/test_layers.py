@@ -37,6 +37,7 @@ SDK_HOMES = {
     "requests": ("dr/vendors/", "dr/stores/gcs.py"),
     "urllib3": ("dr/vendors/", "dr/stores/gcs.py"),
     "kubernetes": ("dr/vendors/",),
+    "apscheduler": ("dr/run/scheduler.py",),
     "tenacity": ("dr/vendors/retry.py",),
 }
 

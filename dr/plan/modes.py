@@ -70,9 +70,9 @@ PUBSUB = CaptureMode(
     log="audit-log",
     pack_option="packEvery",
     witnessed=False,
-    # Pub/Sub keeps what is not acknowledged, and nothing is acknowledged before it is durable; it dies with its project,
-    # and nobody promises that it outlives its region
-    guaranteed=frozenset({FailureDomain.LOGICAL, FailureDomain.SOURCE, FailureDomain.CLUSTER}),
+    # Pub/Sub keeps what is not acknowledged, and nothing is acknowledged before it is durable; what is under way dies with the
+    # subscription (the source), with its project, and nobody promises that it outlives its region
+    guaranteed=frozenset({FailureDomain.LOGICAL, FailureDomain.CLUSTER}),
     promise="mode pull acknowledges an entry only when it is durable in the vault: 0 lost is guaranteed while Pub/Sub stands",
 )
 MODES: Mapping[str, CaptureMode] = {mode.kind: mode for mode in (VELERO, FIRESTORE, KUBERNETES, PUBSUB)}

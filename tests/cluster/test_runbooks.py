@@ -207,8 +207,7 @@ def test_dr_gone_is_answered_from_a_laptop(bench: Bench) -> None:
 
 
 def test_config(bench: Bench) -> None:
-    """Captured as of the strike by the catch-up of a backup, broken, put back over the living cluster."""
-    bench.dr.fine("backup", "config")
+    """Captured with the other rows before, broken, captured again, put back over the living cluster."""
     struck = bench.strike("config-broken")
     bench.dr.fine("backup", "config")
     bench.walk("config", {**bench.environment, **APPLICATION, "T": struck, "CLUSTER": CLUSTER})

@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("startup", "export_reader", "catalogue", "cluster_backup", "config", "audit", "prune", "simulation", "service_memory")
+NAMES = (
+    "startup",
+    "export_reader",
+    "catalogue",
+    "cluster_backup",
+    "config",
+    "audit",
+    "prune",
+    "simulation",
+    "service_memory",
+)
 
 
 def main(names: list[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,22 +30,27 @@ LEASE_S = 3
 
 
 @pytest.fixture
-def dr(lab: Lab, kube: Callable[[str], Kube], tmp_path: Path) -> Dr:
+def dr(lab: Lab, kube: Callable[[str], Kube], tmp_path: Path) -> Iterator[Dr]:
     """The database alone, and replicas that compete for a Lease of this test's own."""
     kube("admin").apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "dr-system"}})
     (tmp_path / "strategy.yaml").write_text(only("appdata", "4m"))
     more = {
-        "DR_LEASE_NAME": f"test-{tmp_path.name[-20:].strip('_').replace('_', '-').lower()}",
+        "DR_LEASE_NAME": f"test-{secrets.token_hex(4)}",
         "DR_LEASE_NAMESPACE": "dr-system",
         "DR_LEASE_DURATION": f"{LEASE_S}s",
     }
     made = Dr(lab.directory, tmp_path, more)
     made.fine("init", "--repositories")
-    return made
+    yield made
+    kube("admin").delete(lease_path(made))
+
+
+def lease_path(dr: Dr) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/dr-system/leases/{dr.more['DR_LEASE_NAME']}"
 
 
 def lease_of(kube: Callable[[str], Kube], dr: Dr) -> dict[str, object]:
-    found = kube("admin").find(f"/apis/coordination.k8s.io/v1/namespaces/dr-system/leases/{dr.more['DR_LEASE_NAME']}")
+    found = kube("admin").find(lease_path(dr))
     assert found is not None
     spec = found["spec"]
     assert isinstance(spec, dict)

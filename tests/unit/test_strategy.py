@@ -93,7 +93,7 @@ def test_the_readme_table_is_the_strategy() -> None:
         ("          database: energent", "          databse: energent", "databse", "options.databse: is not a known key"),
         ('          energent.io/tenant: "true"', "", "namespaceSelector:", "namespaceSelector: must be a mapping of keys"),
         ('energent.io/tenant: "true"', "energent.io/tenant: true", "tenant: true", "must be text (quote it)"),
-        ("  - component: audit", f"{CONFIG_ROW}\n  - component: audit", "", "objectives[3].component: config has a row already, objectives[2]"),
+        ("  - component: audit", f"{CONFIG_ROW}\n  - component: audit", "", "objectives[3].component: config has a row already"),
         ("component: audit", "component: audits", "component: audits", "objectives[3].component: should be 'cluster'"),
         ("    rpo: 24h", "    rpo: 24h\n    domains: [logical, logical]", "domains:", "logical is listed twice"),
         ("    rpo: 24h", "    rpo: 24h\n    domains: []", "domains:", "objectives[0].domains"),

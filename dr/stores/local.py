@@ -21,6 +21,9 @@ from dr.ports import ObjectInfo, Stored
 from dr.stores.digest import Digest, require_name, require_whole
 from dr.stores.localfile import Header, read_header, read_object, settle, write_object
 
+SEIZE_S = 30.0
+"""How long another process's turn is waited for."""
+SEIZE_LOOK_S = 0.005
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WRITING = frozenset({"storage.objects.create", "storage.objects.delete", "storage.objects.update"})
 
@@ -217,8 +220,19 @@ class LocalStore:
         """Replacing, deleting and locking ask first and act then: one process at a time."""
         _make_directories(self._root / ".dr-tmp")
         with (self._root / ".dr-tmp" / "exclusive").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            self._seize(file.fileno())
             yield
+
+    def _seize(self, file: int) -> None:
+        """A process that was stopped while it held the lock must not hold everybody for good."""
+        deadline = time.monotonic() + SEIZE_S
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DrError(UNAVAILABLE, f"{self.url}: another process has held it for {SEIZE_S:g} s") from None
+                time.sleep(SEIZE_LOOK_S)
 
 
 def _walk(root: Path, base: str, prefix: str, start_after: str) -> Iterator[str]:

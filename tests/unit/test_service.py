@@ -83,7 +83,6 @@ def test_killed_at_any_write_the_next_run_converges(tmp_path: Path, action: Acti
     [
         ("put", "runs/.*/01-choose.json", ("fenced",)),
         ("put_stream", "data/.*/two", ("fenced",)),
-        ("retain", "data/.*/one", ("fenced",)),
         ("put", "points/.*", ("",)),
         ("put", "runs/.*/end.json", ("",)),
     ],

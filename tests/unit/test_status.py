@@ -106,8 +106,8 @@ def test_a_log_counts_only_for_losses_that_it_survives() -> None:
 def test_what_a_declared_mode_does_not_guarantee_is_no_miss() -> None:
     found = rows_of([point(MINUTE)], [log(CONFIG, MINUTE, timedelta(0)), log(AUDIT, MINUTE, timedelta(0))])
     assert {str(found["config", domain].verdict) for domain in ALL_DOMAINS} == {"0 lost, not guaranteed"}
-    # Pub/Sub keeps what is not acknowledged, as long as its region stands
-    assert found["audit", "source"].verdict is RowVerdict.UNPROVEN
+    # Pub/Sub keeps what is not acknowledged, as long as it stands
+    assert found["audit", "cluster"].verdict is RowVerdict.UNPROVEN
     assert found["audit", "region"].verdict is RowVerdict.LUCKY
     assert not any(one.verdict.miss for one in found.values())
 

@@ -16,7 +16,7 @@ from benchmarks.measure import report, run_once, spread
 from benchmarks.stack import DataLab, data_lab
 from lab.stage import lab_strategy
 
-CAPTURES = 40
+CAPTURES = 120
 GOAL_MB = 250
 DOCUMENTS = 2000
 
@@ -36,7 +36,7 @@ def busy() -> str:
         if row["component"] in ("cluster", "config"):
             row.pop("sources", None)  # no Kubernetes here
         if row["component"] == "appdata":
-            row["rpo"] = "20s"
+            row["rpo"] = "12s"
     return str(yaml.safe_dump(table, sort_keys=False))
 
 
@@ -59,6 +59,7 @@ def measure(lab: DataLab) -> dict[str, object]:
         "resident_mb": spread(sizes),
         "steady_mb": spread(steady),
         "growth_mb_over_second_half": round(steady[-1] - steady[0], 1),
+        "every_tenth_mb": sizes[::10],
         "goal_mb": GOAL_MB,
     }
 

@@ -101,6 +101,7 @@ class Bench:
 
             stepper = Stepper(found, begun(found, now(), whole), whole, ask, now, shell=shell)
             run = stepper.walk()
+            log.writelines(f"step {one.index}: {one.ended - one.started}\n".encode() for one in run.steps)
         said = output.read_text()[-3000:]
         assert not run.failed, (name, [(step.index, step.title, step.code) for step in run.failed], said)
         assert len(run.steps) == len(found.blocks)
@@ -201,29 +202,31 @@ def test_the_command_itself_steps_through_a_page_and_keeps_its_record(bench: Ben
 
 
 def test_dr_gone_is_answered_from_a_laptop(bench: Bench) -> None:
-    """The laptop may capture too, and reaches the living cluster."""
-    laptop = {**bench.laptop, "GOOGLE_APPLICATION_CREDENTIALS": str(bench.lab.key("capture")), "CONTROL": CONTROL}
-    bench.walk("dr-gone", laptop, {"redeploy": nothing})
-
-
-def test_config(bench: Bench) -> None:
-    """Captured with the other rows before, broken, captured again, put back over the living cluster."""
-    struck = bench.strike("config-broken")
-    bench.dr.fine("backup", "config")
-    bench.walk("config", {**bench.environment, **APPLICATION, "T": struck, "CLUSTER": CLUSTER})
-    assert bench.available() == 1
-
-
-def test_audit(bench: Bench) -> None:
-    """The log survives what fed it: subscription and topic are gone afterwards, and nobody makes them anew in the lab."""
+    """The laptop may capture too, and reaches the living cluster: all four rows are captured from there."""
     written = bench.dr.module(
         "lab.energent", "write", "--lab", str(bench.lab.directory), "--out", str(bench.home / "audit.jsonl"),
         "--only", "audit", "--seconds", "3",
     )  # fmt: skip
     assert written.code == 0, written.err
-    bench.dr.fine("backup", "audit")
-    struck = bench.strike("audit-store-lost")
-    bench.walk("audit", {**bench.environment, "T": struck}, {"pipeline": nothing})
+    laptop = {**bench.laptop, "GOOGLE_APPLICATION_CREDENTIALS": str(bench.lab.key("capture")), "CONTROL": CONTROL}
+    bench.walk("dr-gone", laptop, {"redeploy": nothing})
+
+
+def test_config(bench: Bench) -> None:
+    """Captured with the other rows, broken, put back over the living cluster."""
+    points = bench.dr.fine("points", "list", "--component", "config", "--fresh", "-o", "json").items
+    good = max(str(point["as_of"]) for point in points)
+    bench.strike("config-broken")
+    bench.walk("config", {**bench.environment, **APPLICATION, "T": good, "CLUSTER": CLUSTER})
+    assert bench.available() == 1
+
+
+def test_audit(bench: Bench) -> None:
+    """The log survives what fed it: subscription and topic are gone afterwards, and nobody makes them anew in the lab."""
+    (log,) = bench.dr.fine("audit", "verify", "-o", "json").items
+    assert log["entries"] > 0
+    bench.strike("audit-store-lost")
+    bench.walk("audit", {**bench.environment, "T": str(log["complete_until"])}, {"pipeline": nothing})
     assert list((bench.home / "cache" / "restored").rglob("*.jsonl.zst")), "the archive"
 
 

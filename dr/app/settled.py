@@ -9,7 +9,7 @@ from dr.changelog import LogReader
 from dr.model.points import Coverage
 from dr.model.strategy import SourceSpec
 from dr.plan.modes import MODES
-from dr.plan.status import allowed_age
+from dr.plan.status import GRACE, allowed_age
 
 LOOK_S = 0.25
 
@@ -20,7 +20,7 @@ def settled_coverage(app: App, spec: SourceSpec, requested: datetime) -> tuple[C
     mode = MODES.get(spec.id.kind)
     row = app.strategy.objective(spec.id.component)
     if mode and mode.log and row:
-        patience, vault = allowed_age(row, spec), app.vault(spec.id.component)
+        patience, vault = allowed_age(row, spec) - GRACE, app.vault(spec.id.component)
         while may_come(LogReader(vault, spec.id).head().watermark, requested, app.clock.now(), patience):
             app.clock.sleep(LOOK_S)
     return app.coverage(spec)

@@ -12,7 +12,7 @@ import pytest
 
 from dr.changelog import LogReader, LogWriter
 from dr.changelog.frames import decompressing
-from dr.components.config.packing import ConfigPackInspector
+from dr.components.config.packing import ConfigPackInspector, newest
 from dr.components.config.reading import base_of, coverage, covered, state_at
 from dr.components.config.source import ConfigSource
 from dr.components.config.state import ObjectKey, State
@@ -20,7 +20,8 @@ from dr.errors import CONFIGURATION, DAMAGED, FENCED, INSTANT_UNREACHABLE, DrErr
 from dr.model.ids import Slot
 from dr.model.points import PointManifest
 from dr.model.strategy import FailureDomain
-from dr.ports import Notice
+from dr.model.timeline import format_instant
+from dr.ports import Draft, Notice
 from dr.record.codec import encode
 from dr.record.summary import metadata_of
 from dr.record.verify import against_draft
@@ -388,3 +389,13 @@ def test_a_flipped_segment_is_named_and_capture_goes_on() -> None:
     assert first.name in caught.value.message
     here.catch_up()
     assert len(list(LogReader(here.vault, SOURCE).segments(1))) == 1
+
+
+def test_a_pack_is_as_new_as_its_newest_entry() -> None:
+    """What was observed after the watermark is in the pack, and the first one could not be restored at its own instant."""
+    at = World().clock.now()
+    later = at + timedelta(milliseconds=154)
+    draft = Draft("config-pack", at, (), {}, {"last": format_instant(later)})
+    assert newest(draft) == later
+    assert newest(replace(draft, details={"last": None})) == at
+    assert newest(replace(draft, details={"last": format_instant(at - timedelta(seconds=1))})) == at

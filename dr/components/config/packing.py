@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from dr.changelog import LogReader
@@ -15,6 +16,7 @@ from dr.components.config.state import State
 from dr.errors import NOT_FOUND, DrError
 from dr.model.ids import Slot, SourceId
 from dr.model.points import Artefact, Check
+from dr.model.timeline import parse_instant
 from dr.ports import Draft, Inspection, Json, ObjectStore, Step, StepContext
 from dr.vendors.kubernetes_objects import number, sequence, text
 
@@ -68,10 +70,17 @@ class ConfigPacking:
         )
         return replace(
             changes,
+            as_of=newest(changes),
             artefacts=(*changes.artefacts, artefact),
             counts={**changes.counts, OBJECTS: number(base, "objects")},
             details={**changes.details, "source": str(self.source), "namespaces": list(sequence(base, "namespaces"))},
         )
+
+
+def newest(changes: Draft) -> datetime:
+    """The instant of a pack's data. Entries are taken as they come, also those after the watermark, as the log's coverage has it."""
+    last = changes.details.get("last")
+    return max(changes.as_of, parse_instant(last)) if isinstance(last, str) else changes.as_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 
 from tests.lab.command import ROOT
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif("DR_SOAK" not in os.environ, reason="DR_SOAK is not set: the soak is being hardened"),
+]
 
 
 def test_nothing_is_missed_lost_or_doubled_while_things_are_killed(tmp_path: Path) -> None:

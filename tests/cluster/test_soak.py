@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ from tests.lab.command import ROOT
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.timeout(1500),
-    pytest.mark.skipif("DR_SOAK" not in os.environ, reason="DR_SOAK is not set: the soak is being hardened"),
 ]
 
 

@@ -132,10 +132,10 @@ def look(world: World, lab: Lab, findings: Findings, disturbed: Sequence[Disturb
     world.stage.say("looking: points, CronJobs, logs, and a drill of all rows", bold=True)
     findings.seen["disturbances"] = [asdict(entry) for entry in disturbed]
     for component, retention in retentions(world).items():
-        look_at_points(findings, component, [made_of(item) for item in listed(world, component)], retention)
-    for component in SLOTTED:
         points = [made_of(item) for item in listed(world, component)]
-        look_at_ages(findings, component, points, disturbed, end, parse_duration(rpo))
+        look_at_points(findings, component, points, retention)
+        if component in SLOTTED:
+            look_at_ages(findings, component, points, disturbed, end, parse_duration(rpo))
     look_at_cronjobs(findings, Kube(lab.kubeconfigs["admin"]))
     code, text = world.dr("points", "verify", codes=(0, 7))
     findings.require(code == 0, f"points verify: {text[-400:]}")

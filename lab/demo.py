@@ -17,6 +17,7 @@ from lab.stage import GRANULARITY_S, DemoFailed, World, new_world
 
 TENANTS, DOCUMENTS = 10, 2000
 POINT_DEADLINE_S = 180
+ROWS = frozenset({"cluster", "appdata", "config", "audit"})
 
 
 @click.command()
@@ -96,9 +97,13 @@ def back_up(world: World, service: subprocess.Popen[bytes]) -> None:
     """`dr run` captures each first slot at once and follows what is captured as it changes; until every row has a point."""
     before = set(points(world))
     deadline = time.monotonic() + POINT_DEADLINE_S
-    while not {"cluster", "appdata", "config", "audit"} <= {name.split(".")[0] for name in set(points(world)) - before}:
+    while missing := ROWS - {name.split(".")[0] for name in set(points(world)) - before}:
         if service.poll() is not None or time.monotonic() > deadline:
-            raise DemoFailed(f"dr run made no point for every row; see {world.out / 'dr-run.log'}")
+            world.stage.show(world.last_lines("dr-run", 25))
+            ended = f"ended with exit code {service.returncode}" if service.returncode is not None else "is running"
+            raise DemoFailed(
+                f"dr run made no point for {', '.join(sorted(missing))} (it {ended}); see {world.out / 'dr-run.log'}"
+            )
         time.sleep(0.5)
     world.stage.show(world.dr("points", "list")[1])
 

@@ -146,8 +146,12 @@ class World:
             raise DemoFailed(f"the lab's binaries could not be built: {self._last_line('build')}")
 
     def _last_line(self, name: str) -> str:
-        lines = (self.out / f"{name}.log").read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "starting")
+        return self.last_lines(name, 1).strip() or "starting"
+
+    def last_lines(self, name: str, count: int) -> str:
+        """The end of a log of this demo, without empty lines."""
+        lines = (self.out / f"{name}.log").read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if line.strip()][-count:])
 
 
 def lab_strategy(granularity_s: float) -> str:

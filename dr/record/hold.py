@@ -100,6 +100,11 @@ class Hold:
         finally:
             self._renewing.release()
 
+    @property
+    def fenced(self) -> bool:
+        """A look at the journal already showed that another owner took over."""
+        return self._fenced
+
     def require_unfenced(self) -> None:
         """Raises DrError FENCED when a look at the journal already showed that another owner took over."""
         if self._fenced:

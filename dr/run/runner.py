@@ -199,7 +199,8 @@ class ending:
         return None
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if error is None or (isinstance(error, DrError) and error.kind is FENCED):
+        # FENCED alone does not say that this unit was lost: a step may have lost the race for something else, a change log
+        if error is None or self._hold.fenced:
             return
         state, message, code = _end_of(error)
         try:

@@ -387,6 +387,23 @@ def test_catching_up_leaves_the_writing_to_a_follower_that_lives() -> None:
         assert AuditFollower(SPEC, api, SystemClock()).catch_up(vault, lambda: False) >= began
 
 
+def test_catching_up_waits_for_a_follower_that_began_in_the_meantime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service starts: its first capture finds an empty log, and its follower writes the first segment."""
+    monkeypatch.setattr(intake_module, "QUIET", timedelta(milliseconds=200))
+    api, vault = FakePubsub(slow=True), MemoryStore()
+    api.publish(*entries(range(20)))
+    result: list[datetime] = []
+    follower = AuditFollower(SPEC, api, SystemClock())
+    caught_up = threading.Thread(target=lambda: result.append(follower.catch_up(vault, lambda: False)))
+    caught_up.start()
+    eventually(lambda: api.waiting)
+    with LogWriter(vault, SOURCE, SystemClock()) as other:
+        other.append([], datetime.now(UTC)).result(5)
+    api.hand_out()
+    caught_up.join(20)
+    assert result, "it was fenced, and gave up"
+
+
 def test_catching_up_from_a_subscription_that_is_gone_says_so() -> None:
     with pytest.raises(DrError, match="there is no subscription"):
         AuditFollower(SPEC, FakePubsub(subscribed=None), SystemClock()).catch_up(MemoryStore(), lambda: False)

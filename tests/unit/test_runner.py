@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dr.errors import REJECTED, UNAVAILABLE, VERIFICATION_FAILED
+from dr.errors import FENCED, REJECTED, UNAVAILABLE, VERIFICATION_FAILED
 from dr.model.runs import RunState
 from dr.model.strategy import FailureDomain
 from dr.ports import Clock, ObjectStore
@@ -186,6 +186,14 @@ def test_a_fenced_owner_does_not_commit() -> None:
     alive.append(Journal(house.control, clock, dead=lambda _owner, _boot: False))
     assert house.capture(journal=alive[0]).captured is Captured.LOCKED
     assert not list_points(house.vault)
+
+
+def test_a_step_that_lost_another_race_frees_its_slot() -> None:
+    """A change log that another writer continued: the slot was not taken over, and must not stay claimed."""
+    house = in_memory(Fault(Action.ERROR, "put_stream", ".*/two", kind=FENCED))
+    assert house.capture().captured is Captured.LOCKED
+    assert house.journal.read(SLOT.id).record.state is RunState.FAILED
+    assert house.capture().captured is Captured.COMMITTED
 
 
 def test_a_failed_attempt_is_retried_under_new_names() -> None:

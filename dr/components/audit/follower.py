@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from dr.changelog import LogReader, catch_up_by_other
 from dr.components.audit.access import PubsubApi, PubsubOptions
 from dr.components.audit.intake import Intake
-from dr.errors import TIMED_OUT, DrError
+from dr.errors import FENCED, TIMED_OUT, DrError
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
 from dr.ports import Clock, Notice, ObjectStore
@@ -57,13 +57,24 @@ class AuditFollower:
         """Raises DrError TIMED_OUT when it was stopped before it was done."""
         began = self.clock.now()
         heartbeat = PubsubOptions.of(self.spec).heartbeat
-        reader = LogReader(vault, self.spec.id)
-        watermark = catch_up_by_other(reader, began, self.clock, heartbeat=heartbeat, stop=stop)
-        if watermark is None and not stop():
-            watermark = self._drain(vault, began, stop)
-        if watermark is None:
-            raise DrError(TIMED_OUT, f"{self.spec.id} was not caught up with {format_instant(began)}: it was stopped")
-        return watermark
+        while not stop():
+            reader = LogReader(vault, self.spec.id)
+            watermark = catch_up_by_other(reader, began, self.clock, heartbeat=heartbeat, stop=stop)
+            if watermark is None and not stop():
+                watermark = self._drain_unless_overtaken(vault, began, stop)
+            if watermark is not None:
+                return watermark
+        raise DrError(TIMED_OUT, f"{self.spec.id} was not caught up with {format_instant(began)}: it was stopped")
+
+    def _drain_unless_overtaken(self, vault: ObjectStore, began: datetime, stop: Callable[[], bool]) -> datetime | None:
+        """None when a follower began to write in the meantime (a service that starts, say): what was taken and is not
+        durable was not acknowledged, so that follower gets it."""
+        try:
+            return self._drain(vault, began, stop)
+        except DrError as error:
+            if error.kind is not FENCED:
+                raise
+            return None
 
     def _drain(self, vault: ObjectStore, began: datetime, stop: Callable[[], bool]) -> datetime | None:
         """Take what is there. Its end is a quiet while, and an answer of Pub/Sub after it."""

@@ -39,3 +39,27 @@ def lost_against_living(
         wrong=tuple(sorted(wrong)),
         at_least=True,
     )
+
+
+def lost_of_additions(
+    living: Iterable[RestoredItem], restored: Mapping[str, str], since: datetime, disaster_at: datetime
+) -> LostWrites:
+    """As `lost_against_living`, of a source that things are only added to, captured from `since` on.
+
+    What lives and was not restored is lost, whenever it was added: nothing overwrites it. What only the copy has is gone
+    from the living source by age, which is what the copy is for. The count is a lower bound: what the living source has
+    forgotten, nobody can miss.
+    """
+    ages: list[float] = []
+    wrong: list[str] = []
+    seen = 0
+    for item in living:
+        if item.updated is not None and not since <= item.updated <= disaster_at:
+            continue
+        seen += 1
+        found = restored.get(item.path)
+        if found is None:
+            ages.append((disaster_at - (item.updated or since)).total_seconds())
+        elif found != item.sha256:
+            wrong.append(item.path)
+    return LostWrites(seen, len(ages), max(ages, default=None), tuple(sorted(wrong)), at_least=True)

@@ -121,7 +121,7 @@ def _drillable(strategy: Strategy, scenarios: Iterable[Scenario]) -> list[Scenar
 def _witnessed(strategy: Strategy) -> set[str]:
     """Components whose sources tell themselves what they held."""
     rows = [row for row in strategy.objectives if row.sources]
-    return {row.component for row in rows if all(MODES[spec.id.kind].witnessed for spec in row.sources)}
+    return {row.component for row in rows if all(MODES[spec.id.kind].witnesses(spec) for spec in row.sources)}
 
 
 def _drill(strategy: Strategy, scenario: Scenario, number: int) -> Job:

@@ -25,6 +25,8 @@ class Sink:
     disabled: bool
     writer: str
     """The identity that publishes."""
+    exclusions: tuple[str, ...] = ()
+    """Filters of what is not sent although `filtered` wants it; those that are not switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Sinks:
                 return None
             raise
         told = {key: str(found.get(key, "")) for key in ("destination", "filter", "writerIdentity")}
-        return Sink(told["destination"], told["filter"], bool(found.get("disabled")), told["writerIdentity"])
+        without = tuple(str(one["filter"]) for one in found.get("exclusions", ()) if not one.get("disabled"))
+        return Sink(told["destination"], told["filter"], bool(found.get("disabled")), told["writerIdentity"], without)
 
 
 def _get(access: GoogleAccess, url: str, name: str) -> Mapping[str, Any]:

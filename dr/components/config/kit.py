@@ -10,6 +10,7 @@ from dr.components.config.following import ConfigFollower
 from dr.components.config.living import LivingConfig
 from dr.components.config.packing import ConfigPackInspector
 from dr.components.config.reading import coverage
+from dr.components.config.ready import check_ready
 from dr.components.config.restorer import ConfigRestorer
 from dr.components.config.source import ConfigSource
 from dr.components.wiring import Kit, Wiring
@@ -43,6 +44,7 @@ def kit(wiring: Wiring) -> Kit:
         inspectors=(ConfigPackInspector(),),
         restorers=restorers,
         witness=LivingConfig(source, wiring.clock),
+        ready=lambda spec: check_ready(spec, wiring.kubernetes()),
         follower=follower,
         coverage=coverage,
     )

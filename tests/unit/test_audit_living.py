@@ -45,8 +45,8 @@ def entry(number: int, age: timedelta, received: timedelta | None = None) -> dic
 
 def test_the_sinks_filter_is_one_term_and_its_exclusions_are_taken_out() -> None:
     assert sent_until(SINK, AT) == (
-        'timestamp>="2025-05-21T10:00:00Z" AND timestamp<="2025-05-28T10:00:00Z" AND (logName:"a" OR logName:"b")'
-        ' AND NOT (severity="DEBUG")'
+        'timestamp>="2025-05-21T10:00:00Z" AND timestamp<="2025-05-28T10:00:00Z" AND (logName:"a" OR logName:"b"\n)'
+        ' AND NOT (severity="DEBUG"\n)'
     )
     assert sent_until(replace(SINK, filtered="", exclusions=()), AT).count("AND") == 1
 

@@ -55,10 +55,10 @@ class LivingLog:
 
 
 def sent_until(sink: Sink, at: datetime) -> str:
-    """What the sink had to send of the time until `at`, in Cloud Logging's own language."""
+    """What the sink had to send of the time until `at`, in Cloud Logging's own language. Filters may end with a comment."""
     bounds = f'timestamp>="{format_instant(at - BACK)}" AND timestamp<="{format_instant(at)}"'
-    wanted = [f"({sink.filtered})"] if sink.filtered.strip() else []
-    return " AND ".join([bounds, *wanted, *(f"NOT ({without})" for without in sink.exclusions)])
+    wanted = [f"({sink.filtered}\n)"] if sink.filtered.strip() else []
+    return " AND ".join([bounds, *wanted, *(f"NOT ({without}\n)" for without in sink.exclusions)])
 
 
 def _item(entry: Mapping[str, Any]) -> RestoredItem:

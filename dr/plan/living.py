@@ -16,7 +16,8 @@ def lost_against_living(
 
     A living source shows only the newest version of each path, so the count is a lower bound. A difference on a path that
     did not change after `instant` is not loss but wrong content; a path that changed after the disaster says nothing of the
-    state at the disaster.
+    state at the disaster. What only the copy of the very instant has was deleted while the source was read: it is named as
+    unexpected.
     """
     ages: list[float] = []
     wrong: list[str] = []
@@ -30,13 +31,17 @@ def lost_against_living(
             wrong.append(item.path)
         else:
             ages.append((disaster_at - (item.updated or instant)).total_seconds())
-    # in the copy but no longer in the source: the deletion came after the instant, when exactly nobody knows
-    ages += [(disaster_at - instant).total_seconds() for path in restored if path not in seen]
+    # in the copy but no longer in the source: the deletion came after the instant, when exactly nobody knows. It is a loss only
+    # where it can have come before the disaster
+    gone = sorted(restored.keys() - seen)
+    if instant < disaster_at:
+        ages += [(disaster_at - instant).total_seconds()] * len(gone)
     return LostWrites(
         acknowledged=len(seen),
         lost=len(ages),
         oldest_lost_s=max(ages, default=None),
         wrong=tuple(sorted(wrong)),
+        unexpected=tuple(gone) if instant >= disaster_at else (),
         at_least=True,
     )
 

@@ -50,6 +50,12 @@ def test_a_deletion_after_the_instant_counts() -> None:
     assert (lost.lost, lost.oldest_lost_s) == (1, 300.0)
 
 
+def test_what_is_deleted_while_the_source_is_read_is_named_and_no_loss() -> None:
+    """The copy is of the very instant of the disaster: the deletion came after it."""
+    lost = lost_against_living([], {"gone": "1"}, DISASTER, DISASTER)
+    assert (lost.lost, lost.unexpected) == (0, ("gone",))
+
+
 def test_without_change_times_a_difference_is_loss_no_younger_than_the_instant() -> None:
     lost = lost_against_living([item("a", "2", None)], {"a": "1"}, T0, DISASTER)
     assert (lost.lost, lost.oldest_lost_s) == (1, 300.0)

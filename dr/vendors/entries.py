@@ -10,7 +10,7 @@ from dr.errors import REJECTED, UNAVAILABLE, DrError
 from dr.vendors.google import GoogleAccess, translate
 from dr.vendors.loading import preload
 from dr.vendors.retry import with_retry
-from dr.vendors.sinks import HOST
+from dr.vendors.sinks import HOST, body_of
 
 if TYPE_CHECKING:
     from google.auth.transport.requests import AuthorizedSession
@@ -60,10 +60,6 @@ def _entries(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _post(session: AuthorizedSession, url: str, body: Mapping[str, object]) -> Mapping[str, Any]:
     preload("requests")
     try:
-        answer = session.post(url, json=body, timeout=_TIMEOUT_S)
-        answer.raise_for_status()
-        found = answer.json()
+        return body_of(session.post(url, json=body, timeout=_TIMEOUT_S))
     except Exception as error:
         raise translate(error, "list log entries") from error
-    assert isinstance(found, dict)
-    return found

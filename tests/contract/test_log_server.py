@@ -132,6 +132,7 @@ def test_without_a_permission_the_witness_says_which(server: LogServer, permissi
     with without(server, permission), pytest.raises(DrError) as caught:
         list(LivingLog(server.entries(), server.sinks()).read(WORLD, T0))
     assert caught.value.kind is NOT_AUTHORISED
+    assert permission in caught.value.message
 
 
 def test_who_may_not_see_private_logs_is_shown_the_others_and_not_told(server: LogServer) -> None:

@@ -66,6 +66,7 @@ def test_a_scheduled_drill_judges_the_audit_row_by_what_cloud_logging_holds(stag
         for permission in READ_ENTRIES:
             iam.revoke("restore", permission, f"projects/{lab.project}")
             stage.dr("check", "--pre", "--component", "audit").refused(1, permission)
+            stage.dr("check", "--component", "audit").refused(1, permission)
             iam.grant("restore", [permission], f"projects/{lab.project}")
 
         book = LogBook(lab.cloud_log)

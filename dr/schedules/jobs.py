@@ -91,7 +91,7 @@ def upkeep_jobs(strategy: Strategy, scenarios: Iterable[Scenario]) -> tuple[Job,
     prune = Job(
         name="dr-prune",
         why="Daily: what the retention lets go gets a tombstone, and after its grace is deleted",
-        args=("points", "prune"),
+        args=("points", "prune", "--scheduled"),
         identity=PRUNE,
         schedule="41 3 * * *",
         deadline=timedelta(hours=6),

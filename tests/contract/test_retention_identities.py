@@ -282,6 +282,11 @@ def test_frozen_from_the_command_line(site: Site) -> None:
     assert (scheduled.code, scheduled.err) == (0, ""), "a CronJob does not fail for what somebody decided"
     who = turns_of(site)["items"][0]
     assert line == f"nothing was captured: frozen by {who['by']} since {who['at']}: ransomware"
+    pruned = site.dr("points", "prune", "--scheduled")
+    assert (pruned.code, pruned.out) == (
+        0,
+        f"nothing was pruned: frozen by {who['by']} since {who['at']}: ransomware\n",
+    )
     told = json.loads(site.dr("backup", "appdata", "--scheduled", "-o", "json").out)
     assert (told["items"], "ransomware" in told["frozen"]) == ([], True)
     looks = service_parts(open_app(str(site.home / "dr.yaml"), None, "capture")).agenda

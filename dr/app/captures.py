@@ -35,6 +35,7 @@ from dr.run.runner import Captured, CaptureResult
 LOOK_BACK = 3
 """Cadences of journal that are read to decide what is due: more says nothing about the current slot."""
 CLOSE_BACK = 100
+"""Cadences in which slots that dead owners left are looked for: by their names in one listing."""
 EARLY = timedelta(seconds=30)
 """A one-shot that is started so shortly before its slot is due waits for it."""
 
@@ -143,7 +144,7 @@ def states(
     return found
 
 
-def look_back(app: App, schedule: Schedule) -> datetime:
+def left_since(app: App, schedule: Schedule) -> datetime:
     """Slots that were due before are not looked for any more when what dead owners left is closed."""
     return app.clock.now() - schedule.cadence * CLOSE_BACK
 
@@ -200,7 +201,7 @@ def capture_scheduled(
             until = format_instant(found.next)
             busy = DrError(LOCKED, f"{found.slot.source} is being captured by another process, at least until {until}")
             return CaptureResult(found.slot, Captured.LOCKED, error=busy)
-        return capture(app, found.slot, stop, patient=found.schedule.patience, since=look_back(app, found.schedule))
+        return capture(app, found.slot, stop, patient=found.schedule.patience, since=left_since(app, found.schedule))
 
     wanted = [found for found in standings_now(app, components, every) if found.phase is not Phase.DONE]
     with ThreadPoolExecutor(max(1, len(wanted)), thread_name_prefix="capture") as pool:

@@ -63,6 +63,18 @@ def emit(
         click.echo(table(form == "wide").rstrip("\n"))
 
 
+def told_frozen(app: App, form: str, kind: str, name: str, done: str) -> bool:
+    """For what a clock starts: whether it is frozen, and then said so in one line; an empty list for programs."""
+    from dr.record.freeze import frozen, in_words
+
+    freeze = frozen(app.control)
+    if freeze is None:
+        return False
+    line = f"nothing was {done}: {in_words(freeze)}"
+    emit(form, kind, [], name=name, table=lambda _: line, frozen=in_words(freeze))
+    return True
+
+
 def emit_document(form: str, document: Mapping[str, object]) -> None:
     """A whole envelope as JSON or YAML."""
     if form == "json":

@@ -6,7 +6,16 @@ from functools import partial
 
 import click
 
-from dr.cli.common import component_option, components_of, emit, next_command, output_option, span_of, the_app
+from dr.cli.common import (
+    component_option,
+    components_of,
+    emit,
+    next_command,
+    output_option,
+    span_of,
+    the_app,
+    told_frozen,
+)
 from dr.errors import USAGE, DrError
 
 
@@ -46,15 +55,12 @@ def command(
     from dr.app.pruned import prune_items, prune_notes, prune_sheet
     from dr.app.pruning import exit_code, prune
     from dr.cli.main import explain
-    from dr.record.freeze import frozen, in_words
     from dr.report.screen import show
     from dr.run.prune import Options
 
     options = Options(span_of(grace, "--grace"), share_of(allow_share), accept_shrunk, dry_run)
     app = the_app(ctx, "prune")
-    if scheduled and (freeze := frozen(app.control)) is not None:
-        line = f"nothing was pruned: {in_words(freeze)}"
-        emit(form, "Prune", [], name="name", table=lambda _: line, frozen=in_words(freeze))
+    if scheduled and told_frozen(app, form, "Prune", "name", "pruned"):
         return
     results = prune(app, components_of(components), options)
     items = [item for one in results for item in prune_items(one)]

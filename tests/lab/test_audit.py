@@ -144,17 +144,24 @@ def audit_strategy() -> str:
     return yaml.safe_dump(table, sort_keys=False)
 
 
+@contextmanager
+def audit_stage(home: Path, strategy: str) -> Iterator[Stage]:
+    """A data-plane lab of its own under `home`, with that strategy and an empty record."""
+    (home / "strategy.yaml").write_text(strategy)
+    lifecycle.up(lifecycle.Wish(home / "lab", "data"))
+    try:
+        dr = Dr(home / "lab", home)
+        dr.fine("init", "--repositories")
+        (home / "witness.jsonl").touch()
+        yield Stage(dr, home / "lab", home / "witness.jsonl")
+    finally:
+        lifecycle.down(home / "lab")
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    (tmp_path / "strategy.yaml").write_text(audit_strategy())
-    lifecycle.up(lifecycle.Wish(tmp_path / "lab", "data"))
-    try:
-        dr = Dr(tmp_path / "lab", tmp_path)
-        dr.fine("init", "--repositories")
-        (tmp_path / "witness.jsonl").touch()
-        yield Stage(dr, tmp_path / "lab", tmp_path / "witness.jsonl")
-    finally:
-        lifecycle.down(tmp_path / "lab")
+    with audit_stage(tmp_path, audit_strategy()) as made:
+        yield made
 
 
 def test_published_is_archived_once_whoever_dies_and_comes_back_from_the_vault_alone(stage: Stage) -> None:

@@ -13,13 +13,11 @@ import pytest
 import yaml
 
 from dr.plan.permissions import READ_ENTRIES
-from lab import lifecycle
 from lab.cloudlog.book import LogBook
 from lab.energent.audit import audit_entry
 from lab.iam import Iam
 from lab.state import Lab
-from tests.lab.command import Dr
-from tests.lab.test_audit import Stage, audit_strategy, eventually
+from tests.lab.test_audit import Stage, audit_stage, audit_strategy, eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
 
@@ -31,15 +29,8 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     for row in table["objectives"]:
         if row["component"] == "audit":
             row["sources"][0]["options"]["sinkDelay"] = "0s"
-    (tmp_path / "strategy.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
-    lifecycle.up(lifecycle.Wish(tmp_path / "lab", "data"))
-    try:
-        dr = Dr(tmp_path / "lab", tmp_path)
-        dr.fine("init", "--repositories")
-        (tmp_path / "witness.jsonl").touch()
-        yield Stage(dr, tmp_path / "lab", tmp_path / "witness.jsonl")
-    finally:
-        lifecycle.down(tmp_path / "lab")
+    with audit_stage(tmp_path, yaml.safe_dump(table, sort_keys=False)) as made:
+        yield made
 
 
 def drilled(stage: Stage, code: int) -> Mapping[str, Any]:

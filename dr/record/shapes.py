@@ -145,7 +145,7 @@ def _read_details(value: Any, path: str) -> Mapping[str, object]:
 details: Shape[Mapping[str, object]] = Shape(lambda value: _plain(value, ""), _read_details)
 
 
-def record(kind: type[T], **fields: Shape[Any]) -> Shape[T]:
+def record(kind: type[T], /, **fields: Shape[Any]) -> Shape[T]:
     """A dataclass, field by field; unknown fields are refused, and missing ones that are not `later`."""
     required = {name for name, shape in fields.items() if shape.absent is None}
 

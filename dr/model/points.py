@@ -112,6 +112,15 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """What could be restored instead, if only `domain` were lost; None: nothing on that side."""
+
+    domain: FailureDomain
+    before: datetime | None
+    after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """The typed answer "this instant cannot be restored"; the nearest that can are offered."""
 
@@ -121,3 +130,5 @@ class Gap:
     reason: str
     before: datetime | None
     after: datetime | None
+    domains: tuple[Nearest, ...] = ()
+    """For every failure domain: what is lost decides what is left."""

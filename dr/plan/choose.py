@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dr.model.ids import SourceId
-from dr.model.points import Coverage, Gap, PointSummary
+from dr.model.points import Coverage, Gap, Nearest, PointSummary
 from dr.model.strategy import FailureDomain
 from dr.model.timeline import floor_to, format_duration, format_instant
 
@@ -68,6 +68,33 @@ def choose(
     reasons = (_why(best, requested), *_passed_over(best, mine, live, requested, domain))
     method = best.point.method if best.point else best.coverage.method if best.coverage else ""
     return Chosen(source, domain, requested, best.instant, method, best.point, best.coverage, reasons)
+
+
+def nearest_by_domain(
+    requested: datetime,
+    source: SourceId,
+    points: Sequence[PointSummary],
+    coverage: Sequence[Coverage],
+    now: datetime,
+) -> tuple[Nearest, ...]:
+    """What each loss would leave to restore the source from, up to the instant and just after it."""
+    mine = [point for point in points if point.source == source]
+    live = [entry for entry in coverage if entry.source == source]
+    return tuple(_nearest(requested, domain, mine, live, now) for domain in FailureDomain)
+
+
+def _nearest(
+    requested: datetime,
+    domain: FailureDomain,
+    points: Sequence[PointSummary],
+    coverage: Sequence[Coverage],
+    now: datetime,
+) -> Nearest:
+    usable = [point for point in points if domain in point.survives]
+    histories = [entry for entry in coverage if domain in entry.survives]
+    before = [*_points_until(usable, requested), *_coverage_until(histories, requested, now)]
+    best = max(before, key=_rank, default=None)
+    return Nearest(domain, best.instant if best else None, _after(usable, histories, requested, now))
 
 
 def _rank(candidate: _Candidate) -> tuple[datetime, bool, datetime, str]:

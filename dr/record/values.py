@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from dr.model.dossier import Addendum, Dossier
+from dr.model.drills import Drawn, DrillEnd, DrillEnding
 from dr.model.evidence import (
+    Clocks,
     DrillReport,
     DrillRow,
     Loss,
     Recovery,
     StepTiming,
+    Tried,
     Verdict,
+    WorstRpo,
 )
 from dr.model.ids import Slot, SourceId
+from dr.model.mutations import Campaign, Trial
 from dr.model.plans import DeclaredStep, PlannedRestore, PointRef, RestorePlan, Target
 from dr.model.points import Artefact, Check, Gap, PointManifest
 from dr.model.retention import (
@@ -30,9 +36,11 @@ from dr.model.retention import (
 )
 from dr.model.runbooks import Doing, RunbookRun, RunbookStep
 from dr.model.runs import Claim, RunEnd, RunState, Stamp, StepOutcome
+from dr.model.samples import Timings
 from dr.model.strategy import FailureDomain
 from dr.model.used import Used
 from dr.ports import Inspection
+from dr.record import dossiers, mutated, planned, timed
 from dr.record.shapes import (
     Shape,
     boolean,
@@ -42,6 +50,7 @@ from dr.record.shapes import (
     enumeration,
     instant,
     integer,
+    later,
     many,
     number,
     optional,
@@ -105,9 +114,18 @@ gap = record(
     reason=text,
     before=optional(instant),
     after=optional(instant),
+    domains=later(many(planned.nearest), ()),
 )
 
-target = record(Target, isolated=boolean, prefix=text, names=by_name(text), protected=text, named=many(text))
+target = record(
+    Target,
+    isolated=boolean,
+    prefix=text,
+    names=by_name(text),
+    protected=text,
+    named=many(text),
+    scope=later(many(text), ()),
+)
 point_ref = record(PointRef, name=text, generation=integer, sha256=text)
 planned_restore = record(
     PlannedRestore,
@@ -123,6 +141,8 @@ planned_restore = record(
     creates=many(text),
     reasons=many(text),
     details=details,
+    steps=later(many(planned.planned_step), ()),
+    review=later(optional(planned.review), None),
 )
 declared_step = record(DeclaredStep, name=text, took=duration)
 restore_plan = record(
@@ -135,12 +155,22 @@ restore_plan = record(
     gaps=many(gap),
     max_cost_usd=optional(number),
     declared=many(declared_step),
+    max_skew=later(optional(duration), None),
 )
 
 timing = record(StepTiming, step=text, start_s=number, end_s=number, detail=text)
+clocks = record(Clocks, detect_s=number, decide_s=number, restore_s=number, verify_s=number)
 recovery = record(
-    Recovery, target_s=number, measured_s=optional(number), detection_s=optional(number), steps=many(timing)
+    Recovery,
+    target_s=number,
+    measured_s=optional(number),
+    detection_s=optional(number),
+    steps=many(timing),
+    clocks=later(optional(clocks), None),
 )
+worst_rpo = record(WorstRpo, seconds=number, points=integer, since=instant, until=instant)
+tried = record(Tried, instant=instant, point=text, sha256=text, clean=boolean, why=text)
+drawn = record(Drawn, source=text, domain=domain, requested=instant, first=instant, last=instant, seed=text)
 loss = record(
     Loss,
     target_s=number,
@@ -151,6 +181,7 @@ loss = record(
     guaranteed=boolean,
     witness=text,
     promise=text,
+    bound_s=later(optional(number), None),
 )
 drill_row = record(
     DrillRow,
@@ -167,6 +198,9 @@ drill_row = record(
     size=integer,
     checks=many(check),
     findings=many(text),
+    requested=later(optional(instant), None),
+    worst=later(optional(worst_rpo), None),
+    tried=later(many(tried), ()),
 )
 drill_report = record(
     DrillReport,
@@ -182,6 +216,12 @@ drill_report = record(
     rows=many(drill_row),
     teardown=many(check),
     environment=details,
+    by=later(text, ""),
+    drawn=later(many(drawn), ()),
+    forecasts=later(many(timed.forecast), ()),
+)
+drill_ending = record(
+    DrillEnding, id=text, scenario=text, how=enumeration(DrillEnd), at=instant, by=text, reason=text
 )
 
 runbook_step = record(
@@ -255,6 +295,7 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     RunEnd: ("end", run_end),
     RestorePlan: ("restore-plan", restore_plan),
     DrillReport: ("drill-report", drill_report),
+    DrillEnding: ("drill-end", drill_ending),
     Inspection: ("inspection", inspection),
     FreezeRecord: ("freeze", freeze_record),
     HoldRecord: ("hold", hold_record),
@@ -265,5 +306,10 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     PruneRecord: ("prune", prune_record),
     Used: ("used", used),
     RunbookRun: ("runbook-run", runbook_run),
+    Dossier: ("drill-dossier", dossiers.dossier),
+    Addendum: ("drill-addendum", dossiers.addendum),
+    Campaign: ("mutation-campaign", mutated.campaign),
+    Trial: ("mutation", mutated.trial),
+    Timings: ("timings", timed.timings),
 }
 """What is stored as a value of its own: the name of its kind and its shape."""

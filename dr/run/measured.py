@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dr.errors import VERIFICATION_FAILED, DrError
 from dr.model.evidence import AcknowledgedWrite, LostWrites
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.plan.judge import lost_writes
 from dr.plan.living import lost_against_living
-from dr.ports import Inspector, Json, RestoredItem, Restorer, RestoreWork, Step, StepContext
+from dr.ports import Inspector, Json, RestoredItem, Restorer, RestoreWork, Reviewing, Step, StepContext
 from dr.record.verify import failures, verify_manifest
 
 VERIFY_STEP = "verify-point"
@@ -58,6 +60,9 @@ class Wrapped:
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return self.inner.teardown(work, outcomes)
 
+    def review(self, work: RestoreWork) -> Review:
+        return self.inner.review(work) if isinstance(self.inner, Reviewing) else Review()
+
 
 class Verified(Wrapped):
     """Reads the whole point back before anything is created (docs/adr/0003)."""
@@ -69,7 +74,8 @@ class Verified(Wrapped):
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         if work.manifest is None:
             return self.inner.steps(work)
-        return (Step(VERIFY_STEP, lambda _: self._verify(work)), *self.inner.steps(work))
+        verify = Step(VERIFY_STEP, lambda _: self._verify(work), kind=StepKind.VERIFY, size=work.manifest.size)
+        return (verify, *self.inner.steps(work))
 
     def _verify(self, work: RestoreWork) -> Json:
         assert work.manifest is not None
@@ -111,21 +117,32 @@ class LivingSource:
 Witness = RecordWitness | LivingSource
 
 
-class Measured(Wrapped):
-    """The last step checks the copy and counts, with the witness, what it lost."""
+def witness_at(witness: Witness, disaster_at: datetime) -> Witness:
+    """The same witness, asked for another instant than the drill's own disaster."""
+    return replace(witness, disaster_at=disaster_at)
 
-    def __init__(self, inner: Restorer, witness: Witness) -> None:
+
+class Measured(Wrapped):
+    """The last step checks the copy, as its restorer and as the scenario does, and counts, with the witness, what it lost."""
+
+    def __init__(
+        self,
+        inner: Restorer,
+        witness: Witness,
+        look: Callable[[PlannedRestore], tuple[Check, ...]] = lambda _item: (),
+    ) -> None:
         super().__init__(inner)
-        self._witness = witness
+        self._witness, self._look = witness, look
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         steps = self.inner.steps(work)
         names = tuple(step.name for step in steps)
-        return (*steps, Step(CHECK_STEP, lambda ctx: self._check(work, ctx, names)))
+        check = Step(CHECK_STEP, lambda ctx: self._check(work, ctx, names), kind=StepKind.CHECK, size=work.item.size)
+        return (*steps, check)
 
     def _check(self, work: RestoreWork, ctx: StepContext, names: Sequence[str]) -> Json:
         outcomes = {name: ctx.outcome(name) for name in names}
-        checks = self.inner.checks(work, outcomes)
+        checks = (*self.inner.checks(work, outcomes), *self._look(work.item))
         restored = {item.path: item.sha256 for item in self.inner.contents(work, outcomes)}
         lost = self._witness.judge(work.item, restored)
         return {

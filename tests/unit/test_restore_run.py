@@ -18,7 +18,8 @@ from dr.model.strategy import FailureDomain
 from dr.ports import Json, Step, StepContext
 from dr.record.journal import Journal
 from dr.run.engine import Engine, Retry
-from dr.run.restore import Restored, RestoreItem, RestoreRunner, refuse_circles
+from dr.run.restore import Restored, RestoreItem, RestoreRunner, chains_of
+from dr.run.walking import recipe_graph
 from dr.stores.memory import MemoryStore
 from tests.unit.record_fakes import NOON, FakeClock, FakeRestorer
 
@@ -201,4 +202,5 @@ def test_circles_are_refused_before_anything_is_done(world: World) -> None:
 
 def test_waiting_for_what_the_plan_lacks_is_no_circle(world: World) -> None:
     (cluster, _) = world.items()
-    refuse_circles([cluster], [[Step("rewire", lambda _: {}, after=("appdata",))]])
+    recipe = [Step("rewire", lambda _: {}, after=("appdata",))]
+    assert [node.needs for node in recipe_graph(chains_of([cluster], [recipe])).nodes] == [()]

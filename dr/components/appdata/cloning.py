@@ -13,6 +13,7 @@ from dr.components.appdata.exporting import restored_items
 from dr.components.appdata.following import followed, started_once
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFLICT, INSTANT_UNREACHABLE, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -80,10 +81,10 @@ class PitrRestorer:
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         database = NewDatabase.of(self.api, work.item)
         return (
-            Step("reserve", database.reserve),
+            Step("reserve", database.reserve, kind=StepKind.PREPARE),
             Step("clone", partial(self._clone, work, database)),
-            Step("follow", partial(self._follow, work, database)),
-            Step("serve", database.serve),
+            Step("follow", partial(self._follow, work, database), kind=StepKind.WAIT, size=work.item.size),
+            Step("serve", database.serve, kind=StepKind.SERVE),
         )
 
     def _clone(self, work: RestoreWork, database: NewDatabase, _context: StepContext) -> Json:

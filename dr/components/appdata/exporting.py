@@ -13,6 +13,7 @@ from dr.components.appdata.following import followed, started_once
 from dr.components.appdata.inspector import DOCUMENTS
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFIGURATION, CONFLICT, DAMAGED, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -70,14 +71,15 @@ class ExportRestorer:
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         database = NewDatabase.of(self.api, work.item)
-        stage = () if work.vault.url.startswith("gs://") else (Step("stage", partial(self._stage, work)),)
+        size = work.item.size
+        staged = Step("stage", partial(self._stage, work), kind=StepKind.COPY, size=size, beside=True)
         return (
-            Step("reserve", database.reserve),
-            Step("create", partial(self._create, work, database)),
-            *stage,
+            Step("reserve", database.reserve, kind=StepKind.PREPARE),
+            Step("create", partial(self._create, work, database), kind=StepKind.PREPARE),
+            *(() if work.vault.url.startswith("gs://") else (staged,)),
             Step("import", partial(self._import, work, database)),
-            Step("follow", partial(self._follow, work)),
-            Step("serve", database.serve),
+            Step("follow", partial(self._follow, work), kind=StepKind.WAIT, size=size),
+            Step("serve", database.serve, kind=StepKind.SERVE),
         )
 
     def _create(self, work: RestoreWork, database: NewDatabase, context: StepContext) -> Json:

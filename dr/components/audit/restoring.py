@@ -15,6 +15,7 @@ from dr.changelog.units import Unit
 from dr.components.audit.archive import INDEX, ArchiveWriter, files_of, read_file, read_index
 from dr.components.audit.entry import fingerprint, key_of
 from dr.errors import DAMAGED, INSTANT_UNREACHABLE, NOT_FOUND, TARGET_EXISTS, DrError
+from dr.model.graph import StepKind
 from dr.model.ids import SourceId
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
@@ -75,7 +76,11 @@ class AuditRestorer:
         return replace(target, names={**target.names, ARCHIVE: where})
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
-        return (Step(BUILD, partial(self._build, work)), Step("read-back", partial(self._read_back, work)))
+        size = work.item.size
+        return (
+            Step(BUILD, partial(self._build, work), kind=StepKind.COPY, size=size),
+            Step("read-back", partial(self._read_back, work), kind=StepKind.CHECK, size=size),
+        )
 
     def _build(self, work: RestoreWork, context: StepContext) -> Json:
         """Every object is verified as it is read; the log must be whole from its first segment to the last one wanted."""

@@ -18,6 +18,7 @@ from dr.components.cluster.restoring import Restoring, warned
 from dr.components.cluster.staging import Staging
 from dr.components.cluster.teardown import Teardown
 from dr.errors import NOT_FOUND, DrError
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -36,6 +37,8 @@ class VeleroRestorer:
     velero: Velero
     clock: Clock
     healthy_s: float = _HEALTHY_S
+    database_at: str = ""
+    """Where restored databases are served, as an address and port, when it is no public name: a contained application reaches it."""
 
     @property
     def method(self) -> str:
@@ -51,25 +54,30 @@ class VeleroRestorer:
     ) -> PlannedRestore:
         if not isinstance(origin, PointManifest):
             raise DrError(NOT_FOUND, f"{spec.id} has no living history; it is restored from recovery points")
-        return outline(self.velero.kube, spec, origin, domain, target)
+        return outline(self.velero.kube, spec, origin, domain, target, self.database_at)
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         names, staging, restoring = names_of(work), self._staging(work), self._restoring(work)
         allowed = [str(cidr) for cidr in sequence(work.item.details, "allowEgress")]
-        contained = [Step("contain", partial(contain, self.velero.kube, names, allowed))] if names.isolated else []
+        contain_all = Step("contain", partial(contain, self.velero.kube, names, allowed), kind=StepKind.PREPARE)
+        contained, size = [contain_all] if names.isolated else [], work.item.size
         releasing = self._releasing(work)
+        inert = [Step("inert", restoring.prove_inert)] if names.isolated else []
         return (
             *contained,
-            Step("stage", staging.stage),
-            Step("import-backup", staging.import_backup),
+            # copies go into Velero's bucket, where nothing acts on them: the namespaces need not be contained yet
+            Step("stage", staging.stage, kind=StepKind.COPY, size=size, beside=names.isolated),
+            Step("import-backup", staging.import_backup, kind=StepKind.PREPARE),
             Step("restore", restoring.request),
-            Step("follow", restoring.follow),
+            Step("follow", restoring.follow, kind=StepKind.WAIT, size=size),
+            *inert,
             Step("rewire", releasing.rewire, after=("appdata",) if _DATABASE in work.siblings else ()),
-            Step("release", releasing.release),
+            Step("release", releasing.release, kind=StepKind.SERVE),
         )
 
     def _staging(self, work: RestoreWork) -> Staging:
-        return Staging(self.velero, names_of(work), work.vault, _manifest(work))
+        external = tuple(str(name) for name in sequence(work.item.details, "replaceSecrets"))
+        return Staging(self.velero, names_of(work), work.vault, _manifest(work), external)
 
     def _restoring(self, work: RestoreWork) -> Restoring:
         seconds = mapping(work.item.details).get("deadline_s")

@@ -17,6 +17,7 @@ from dr.components.config.living import resources_of
 from dr.components.config.outlining import Outlining
 from dr.components.config.teardown import teardown
 from dr.errors import RESTORE_FAILED, DrError
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -50,9 +51,12 @@ class ConfigRestorer:
         applying = self._applying(work)
         names, isolated = applying.form.names, work.item.target.isolated
         after = () if isolated else ("cluster",)
-        contained = [Step("contain", partial(contain, self.api, names, ()))] if isolated else []
-        rest = [Step("newer", partial(self._newer, applying)), Step("verify", partial(self._verify, applying))]
-        read = Step("read", applying.read, after=after)
+        contained = [Step("contain", partial(contain, self.api, names, ()), kind=StepKind.PREPARE)] if isolated else []
+        rest = [
+            Step("newer", partial(self._newer, applying)),
+            Step("verify", partial(self._verify, applying), kind=StepKind.CHECK),
+        ]
+        read = Step("read", applying.read, after=after, kind=StepKind.VERIFY, size=work.item.size)
         return (read, *contained, *applying.steps(), Step("settle", applying.settle), *([] if isolated else rest))
 
     def _newer(self, applying: Applying, context: StepContext) -> Json:

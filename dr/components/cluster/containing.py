@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from dr.components.cluster.access import KubeApi
@@ -50,14 +51,27 @@ def _ensured(
 
 
 def _policy(labels: Mapping[str, str], allow_egress: Sequence[str]) -> KubeObject:
-    egress = [{"to": [{"ipBlock": {"cidr": cidr}} for cidr in allow_egress]}] if allow_egress else []
-    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": egress}
-    return {"metadata": {"name": POLICY, "labels": dict(labels)}, "spec": spec}
+    return {"metadata": {"name": POLICY, "labels": dict(labels)}, "spec": policy_spec(allow_egress)}
+
+
+def policy_spec(allow_egress: Sequence[str]) -> KubeObject:
+    """Nothing in; out only to networks that the strategy allows: `10.0.0.0/8`, or with a TCP port `10.1.2.3/32:443`."""
+    egress = [_allowed(place) for place in allow_egress]
+    return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": egress}
+
+
+def _allowed(place: str) -> KubeObject:
+    with_port = re.fullmatch(r"(.+/\d+):(\d+)", place)
+    if with_port is None:
+        return {"to": [{"ipBlock": {"cidr": place}}]}
+    ports = [{"protocol": "TCP", "port": int(with_port[2])}]
+    return {"to": [{"ipBlock": {"cidr": with_port[1]}}], "ports": ports}
 
 
 _KINDS = {
     "namespaces": "Namespace",
     "networkpolicies": "NetworkPolicy",
+    "pods": "Pod",
     "configmaps": "ConfigMap",
     "backupstoragelocations": "BackupStorageLocation",
     "backups": "Backup",

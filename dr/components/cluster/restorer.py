@@ -86,9 +86,11 @@ class VeleroRestorer:
         return Restoring(self.velero, names_of(work), native, over, deadline)
 
     def _releasing(self, work: RestoreWork) -> Releasing:
-        cutover = Cutover.read(work.item.details)
+        names, cutover = names_of(work), Cutover.read(work.item.details)
+        if cutover and names.partial and cutover.namespace not in names.namespaces:
+            cutover = None  # the application is not in the part that is restored
         database = work.siblings.get(_DATABASE, "")
-        return Releasing(self.velero.kube, names_of(work), cutover, database, self.healthy_s)
+        return Releasing(self.velero.kube, names, cutover, database, self.healthy_s)
 
     def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
         return contents(self.velero.kube, names_of(work), outcomes.get("rewire", {}))

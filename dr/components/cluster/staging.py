@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dr.components.cluster import copying
+from dr.components.cluster import copying, inert
 from dr.components.cluster.access import Velero
 from dr.components.cluster.containing import ensure
 from dr.components.cluster.contents import Item, read_items
+from dr.components.cluster.fencing import ready_of, replicas_of, suspended_of
 from dr.components.cluster.layout import BACKUPS, LOCATIONS, METADATA, renamed
 from dr.components.cluster.names import Names
 from dr.errors import DAMAGED, RESTORE_FAILED, TIMED_OUT, DrError
 from dr.model.points import Artefact, PointManifest
 from dr.ports import Json, ObjectInfo, ObjectStore, StepContext
-from dr.vendors.kubernetes_objects import KubeObject, mapping, number, text, uid_of
+from dr.vendors.kubernetes_objects import KubeObject, mapping, text, uid_of
 
 _AVAILABLE_S = 90.0
 _SYNC_S = 180.0
@@ -32,6 +33,8 @@ class Staging:
     names: Names
     vault: ObjectStore
     manifest: PointManifest
+    external: tuple[str, ...] = ()
+    """Patterns of Secrets that a contained copy gets without their values."""
 
     def stage(self, context: StepContext) -> Json:
         """Copy every artefact under `restores/<id>/backups/<name>/`; what was copied is held against the manifest."""
@@ -44,8 +47,16 @@ class Staging:
             if one.stored.sha256 != stated[one.name].sha256:
                 raise DrError(DAMAGED, f"{one.origin.name} is not what was committed: its sha256 differs")
         bucket.put(self._folder(name) + METADATA, self._metadata(name))
-        workloads = [found for item in self._items() if (found := _workload(item))]
-        return {"backup": name, "location": self.names.name, "objects": len(copied) + 1, "workloads": workloads}
+        items = self._items()
+        workloads = [_workload(item) for item in items if item.resource in _WORKLOADS]
+        secrets = [item.body for item in items if item.resource == "secrets" and self.names.isolated]
+        return {
+            "backup": name,
+            "location": self.names.name,
+            "objects": len(copied) + 1,
+            "workloads": workloads,
+            "replaced": inert.chosen(secrets, self.external),
+        }
 
     def _name(self) -> str:
         """Under a name of its own, because the living Backup object may hold the old one; but what file-system backups
@@ -85,10 +96,11 @@ class Staging:
         return json.dumps(whole, sort_keys=True, indent=1).encode()
 
     def _items(self) -> list[Item]:
-        """Workloads only, so that an archive of any size stays cheap."""
+        """Workloads and Secrets only, so that an archive of any size stays cheap."""
         found = next(one for one in self.manifest.artefacts if one.role == "velero/contents")
         items = read_items(self.vault.stream(found.name, generation=found.generation or None))
-        return [item for item in items if item.resource in _WORKLOADS]
+        kinds, spaces = (*_WORKLOADS, "secrets"), self.names.namespaces
+        return [item for item in items if item.resource in kinds and (item.namespace in spaces or not spaces)]
 
     # --- import
 
@@ -157,17 +169,16 @@ _WORKLOADS: Mapping[str, str] = {
 }
 
 
-def _workload(item: Item) -> Json | None:
+def _workload(item: Item) -> Json:
     """What release must know: how many replicas it had, whether it ran, whether it was suspended."""
-    spec, status = mapping(item.body, "spec"), mapping(item.body, "status")
-    replicas = number(spec, "replicas") if "replicas" in spec else 1
+    replicas = replicas_of(item.body)
     return {
         "resource": item.resource,
         "namespace": item.namespace,
         "name": item.name,
         "replicas": replicas,
-        "ran": number(status, "readyReplicas") >= replicas,
-        "suspended": spec.get("suspend") is True,
+        "ran": ready_of(item.body) >= replicas,
+        "suspended": suspended_of(item.body),
     }
 
 

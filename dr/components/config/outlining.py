@@ -78,6 +78,7 @@ class Outlining:
                 "lost": lost,
                 "kinds": kinds,
                 "cutover": dict(mapping(spec.options, "cutover")),
+                "replaceSecrets": list(ConfigOptions.read(spec).replace_secrets),
             },
         )
 

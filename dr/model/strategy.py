@@ -38,12 +38,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredSize:
+    """How large a recovery point of production is. 0: not said."""
+
+    bytes: int = 0
+    objects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """One source as declared. `options` is what its kind needs (namespaces, database...), already validated."""
 
     id: SourceId
     place: Place
     options: Mapping[str, object] = field(default_factory=dict)
+    size: DeclaredSize | None = None
+    """What recovery times are projected to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,8 @@ class Objective:
     """The domains that the row is judged for."""
     sources: tuple[SourceSpec, ...] = ()
     keep: Keep = Keep()
+    approved_by: str = ""
+    """Who approved the targets, and when, in words; empty: not said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dr.model.points import Check
 from dr.model.strategy import FailureDomain
 from dr.model.timeline import parse_instant
 from dr.report.envelope import API_VERSION, Item, check_item, dumps, envelope, when
+from dr.report.forecasts import forecast_item, read_forecast
 
 KIND = "DrillReport"
 
@@ -36,6 +37,7 @@ def _header(report: DrillReport) -> Item:
         "tool_version": report.tool_version,
         "teardown": [check_item(check) for check in report.teardown],
         "environment": dict(report.environment),
+        "forecasts": [forecast_item(one) for one in report.forecasts],
     }
 
 
@@ -193,6 +195,7 @@ def _report(head: _Reader, items: list[_Reader]) -> DrillReport:
         rows=tuple(_row(item) for item in items),
         teardown=_checks(head, "teardown"),
         environment=head.inner("environment").value,
+        forecasts=tuple(map(read_forecast, head.several("forecasts") if "forecasts" in head.value else ())),
     )
 
 

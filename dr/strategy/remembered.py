@@ -13,9 +13,9 @@ from typing import Any
 
 from dr import __version__
 from dr.model.ids import SourceId
-from dr.model.strategy import FailureDomain, Frequency, Keep, Objective, Place, SourceSpec, Strategy
+from dr.model.strategy import DeclaredSize, FailureDomain, Frequency, Keep, Objective, Place, SourceSpec, Strategy
 
-SHAPE = f"{__version__}-2"
+SHAPE = f"{__version__}-3"
 """Of what is kept here; what another version kept is not read."""
 
 
@@ -59,7 +59,8 @@ def _plain(strategy: Strategy) -> Mapping[str, object]:
 
 
 def _plain_source(spec: SourceSpec) -> Mapping[str, object]:
-    return {"id": str(spec.id), "place": [spec.place.project, spec.place.location], "options": dict(spec.options)}
+    place, size = [spec.place.project, spec.place.location], spec.size and [spec.size.bytes, spec.size.objects]
+    return {"id": str(spec.id), "place": place, "options": dict(spec.options), "size": size}
 
 
 def _strategy(body: Mapping[str, Any], sha256: str) -> Strategy:
@@ -71,7 +72,13 @@ def _row(row: Mapping[str, Any]) -> Objective:
     retention, rto, rpo = (timedelta(seconds=value) for value in row["seconds"])
     domains = tuple(map(FailureDomain, row["domains"]))
     sources = tuple(
-        SourceSpec(SourceId.parse(one["id"]), Place(*one["place"]), one["options"]) for one in row["sources"]
+        SourceSpec(
+            SourceId.parse(one["id"]),
+            Place(*one["place"]),
+            one["options"],
+            DeclaredSize(*one["size"]) if one["size"] else None,
+        )
+        for one in row["sources"]
     )
     return Objective(
         row["component"], Frequency(row["frequency"]), retention, rto, rpo, domains, sources, Keep(*row["keep"])

@@ -83,12 +83,23 @@ class Cutover(_Entry):
     workload: Name
 
 
+class ProbeEntry(_Entry):
+    """A Pod that tries to get out of a contained copy, before anything is restored into it."""
+
+    image: Text
+    """With a Python in it: that of `dr`."""
+    endpoints: list[Annotated[str, Field(pattern=r"^.+:\d+$")]] = Field(default_factory=list)
+    """What it tries to reach, `host:port`: production's own. None: the API server."""
+
+
 class VeleroOptions(_Entry):
     """A cluster's state, captured by Velero."""
 
     namespaces: list[Name] = Field(default_factory=list)
     namespace_selector: dict[str, str] = Field(default_factory=dict, alias="namespaceSelector")
     """Labels; every namespace that carries all of them is captured too."""
+    tenant_label: str = Field(default="", alias="tenantLabel")
+    """The label of a namespace whose value says which tenant's it is, for `dr restore --tenant`."""
     exclude_volumes: list[Text] = Field(default_factory=list, alias="excludeVolumes")
     """Patterns `namespace/claim` of volumes whose data is not wanted; any other that Velero skips fails the point."""
     snapshot_volumes: bool = Field(default=True, alias="snapshotVolumes")
@@ -106,6 +117,7 @@ class VeleroOptions(_Entry):
     """What a contained copy may reach: networks, with a TCP port where one is meant."""
     replace_secrets: list[Text] = Field(default_factory=list, alias="replaceSecrets")
     """Patterns `namespace/name` of external credentials: a contained copy gets inert values instead."""
+    probe: ProbeEntry | None = None
     cutover: Cutover | None = None
 
 
@@ -124,6 +136,8 @@ class FirestoreOptions(_Entry):
     deadline: DurationText | None = None
     delete_protection: bool = Field(default=True, alias="deleteProtection")
     """Of a database that a real restore creates."""
+    tenant_documents: Text = Field(default="tenants/{tenant}", alias="tenantDocuments")
+    """The document under which everything of a tenant is; `{tenant}` stands for its id."""
     cutover: Cutover | None = None
 
 
@@ -146,6 +160,8 @@ class KubernetesOptions(_Entry):
     namespaces: list[Name] = Field(default_factory=list)
     namespace_selector: dict[str, str] = Field(default_factory=dict, alias="namespaceSelector")
     """Labels; every namespace that carries all of them is captured too."""
+    tenant_label: str = Field(default="", alias="tenantLabel")
+    """The label of a namespace whose value says which tenant's it is, for `dr restore --tenant`."""
     kinds: list[Text] = Field(default_factory=lambda: list(CONFIG_KINDS))
     """Resources, `plural.group`."""
     custom_resources: list[Text] = Field(default_factory=list, alias="customResources")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-_UNITS = {"B": 1} | {f"{letter}iB": 1024**power for power, letter in enumerate("KMGTP", 1)}
+_UNITS: dict[str, int] = {"B": 1} | {f"{letter}iB": 1024**power for power, letter in enumerate("KMGTP", 1)}
 SIZE_PATTERN = r"^\d+(\.\d+)?\s*([KMGTP]i)?B$"
 
 

@@ -90,6 +90,8 @@ class PointSummary:
     crc32c: str
     parents: tuple[str, ...] | None = field(default=None, compare=False)
     """Manifests that it needs; None: not known here (the local cache does not keep them), only the manifest tells."""
+    sha256: str = field(default="", compare=False)
+    """Of the manifest's bytes, as they were committed; empty: not told."""
 
     @property
     def source(self) -> SourceId:

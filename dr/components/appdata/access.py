@@ -44,6 +44,10 @@ class FirestoreApi(Protocol):
 
     def documents(self, project: str, database: str, at: datetime | None = None) -> Iterator[tuple[str, Any]]: ...
 
+    def versions(
+        self, project: str, database: str, at: datetime | None = None
+    ) -> Iterator[tuple[str, Any, datetime]]: ...
+
     def count(self, project: str, database: str) -> int: ...
 
 

@@ -328,6 +328,15 @@ class Reviewing(Protocol):
         ...
 
 
+@runtime_checkable
+class Guarded(Protocol):
+    """A restorer that can prove that a contained restore reached nothing outside of its copy."""
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        """Reads target and production, before the teardown; a failed check names what was reached. None for what was not begun."""
+        ...
+
+
 # --- over living data ------------------------------------------------------------------------------------------------
 
 
@@ -343,6 +352,10 @@ class Salvaged:
 
 class LiveGuard(Protocol):
     """What is particular to one component when a restore goes over what lives (`dr.run.overlive`)."""
+
+    def prepare(self, spec: SourceSpec, planned: PlannedRestore) -> tuple[Json, tuple[str, ...]]:
+        """When it is planned: details to add to the item, and words for whoever reviews it. Raises DrError."""
+        ...
 
     def survey(self, work: RestoreWork) -> Json:
         """What stands before anything is touched, journalled: `living` (whether there is anything to keep), and who writes."""

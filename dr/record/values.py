@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from dr.model.dossier import Addendum, Dossier
-from dr.model.drills import Drawn, DrillEnd, DrillEnding
+from dr.model.drills import DrillEnd, DrillEnding
 from dr.model.evidence import (
     Clocks,
+    Drawn,
     DrillReport,
     DrillRow,
     Loss,
@@ -19,8 +20,8 @@ from dr.model.evidence import (
 )
 from dr.model.ids import Slot, SourceId
 from dr.model.mutations import Campaign, Trial
-from dr.model.plans import DeclaredStep, PlannedRestore, PointRef, RestorePlan, Target
-from dr.model.points import Artefact, Check, Gap, PointManifest
+from dr.model.plans import RestorePlan
+from dr.model.points import Artefact, Check, PointManifest
 from dr.model.retention import (
     Condemned,
     FreezeRecord,
@@ -46,7 +47,6 @@ from dr.record.shapes import (
     boolean,
     by_name,
     details,
-    duration,
     enumeration,
     instant,
     integer,
@@ -106,58 +106,6 @@ manifest = record(
     parents=many(text),
     details=details,
 )
-gap = record(
-    Gap,
-    source=source_id,
-    domain=domain,
-    requested=instant,
-    reason=text,
-    before=optional(instant),
-    after=optional(instant),
-    domains=later(many(planned.nearest), ()),
-)
-
-target = record(
-    Target,
-    isolated=boolean,
-    prefix=text,
-    names=by_name(text),
-    protected=text,
-    named=many(text),
-    scope=later(many(text), ()),
-)
-point_ref = record(PointRef, name=text, generation=integer, sha256=text)
-planned_restore = record(
-    PlannedRestore,
-    source=source_id,
-    domain=domain,
-    method=text,
-    point=optional(point_ref),
-    instant=instant,
-    target=target,
-    size=integer,
-    predicted=optional(duration),
-    cost_usd=number,
-    creates=many(text),
-    reasons=many(text),
-    details=details,
-    steps=later(many(planned.planned_step), ()),
-    review=later(optional(planned.review), None),
-)
-declared_step = record(DeclaredStep, name=text, took=duration)
-restore_plan = record(
-    RestorePlan,
-    id=text,
-    requested=instant,
-    created=instant,
-    strategy_sha256=text,
-    items=many(planned_restore),
-    gaps=many(gap),
-    max_cost_usd=optional(number),
-    declared=many(declared_step),
-    max_skew=later(optional(duration), None),
-)
-
 timing = record(StepTiming, step=text, start_s=number, end_s=number, detail=text)
 clocks = record(Clocks, detect_s=number, decide_s=number, restore_s=number, verify_s=number)
 recovery = record(
@@ -215,6 +163,7 @@ drill_report = record(
     tool_version=text,
     rows=many(drill_row),
     teardown=many(check),
+    tripwire=later(many(check), ()),
     environment=details,
     by=later(text, ""),
     drawn=later(many(drawn), ()),
@@ -293,7 +242,7 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     Claim: ("claim", claim),
     StepOutcome: ("step", step_outcome),
     RunEnd: ("end", run_end),
-    RestorePlan: ("restore-plan", restore_plan),
+    RestorePlan: ("restore-plan", planned.restore_plan),
     DrillReport: ("drill-report", drill_report),
     DrillEnding: ("drill-end", drill_ending),
     Inspection: ("inspection", inspection),

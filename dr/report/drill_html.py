@@ -10,6 +10,7 @@ from dr.model.evidence import DrillReport, DrillRow, Loss, StepTiming, Verdict
 from dr.model.points import Check
 from dr.model.strategy import FailureDomain
 from dr.report import words
+from dr.report.dossier_page import SEVERITIES, TONES, Dressed, said, stored, trends
 from dr.report.folding import folded
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _EVENTS = {
     FailureDomain.REGION: "the loss of the region",
     FailureDomain.PROJECT: "the loss of the project",
 }
-_TONES = {Verdict.MET: "good", Verdict.LUCKY: "warn", Verdict.MISSED: "bad", Verdict.FAILED: "bad"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,9 @@ class _Detail:
     failed: int
 
 
-def drill_html(report: DrillReport) -> str:
-    """The page. Costs a second or two: the timelines are drawn by altair and vl-convert."""
+def drill_html(report: DrillReport, dressed: Dressed | None = None) -> str:
+    """The page; with what an auditor asks besides, when the drill is sealed. The same values always give the same bytes. Costs
+    a second or two: the timelines are drawn by altair and vl-convert."""
     environment = _templates()
     checks = environment.get_template("checks.html.j2")
 
@@ -62,8 +63,13 @@ def drill_html(report: DrillReport) -> str:
         measured=words.measured,
         lost_count=_lost_count,
         heading=_heading,
-        tone=lambda verdict: _TONES.get(verdict, ""),
+        tone=lambda verdict: TONES.get(verdict, ""),
         checks_table=checks_table,
+        dressed=dressed,
+        trend_rows=list(trends(report, dressed.dossier)) if dressed else [],
+        severities=SEVERITIES,
+        said=said,
+        stored=stored,
     )
 
 
@@ -95,6 +101,7 @@ def _summary(rows: Sequence[DrillRow]) -> str:
 def _findings(report: DrillReport) -> Iterable[tuple[str, str]]:
     for row in report.rows:
         yield from ((_heading(row), text) for text in row.findings)
+    yield from ((f"Reached outside: {check.name}", check.detail) for check in report.tripwire if not check.passed)
     yield from ((f"Left behind: {check.name}", check.detail) for check in report.teardown if not check.passed)
 
 

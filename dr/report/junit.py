@@ -22,8 +22,10 @@ def junit(report: DrillReport) -> str:
     suite = ET.SubElement(root, "testsuite", name=_clean(report.scenario), timestamp=format_instant(report.declared_at))
     for row in report.rows:
         _row_case(suite, row)
+    for check in report.tripwire:
+        _check_case(suite, check, "drill.tripwire")
     for check in report.teardown:
-        _check_case(suite, check)
+        _check_case(suite, check, "drill.teardown")
     _totals(root, suite, report)
     ET.indent(root)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -31,9 +33,9 @@ def junit(report: DrillReport) -> str:
 
 
 def _totals(root: ET.Element, suite: ET.Element, report: DrillReport) -> None:
-    failed = sum(row.verdict in _BAD for row in report.rows) + sum(not check.passed for check in report.teardown)
+    failed = sum(row.verdict in _BAD for row in report.rows) + sum(not check.passed for check in report.around)
     totals = {
-        "tests": len(report.rows) + len(report.teardown),
+        "tests": len(report.rows) + len(report.around),
         "failures": failed,
         "errors": 0,
         "skipped": sum(row.verdict in _SKIPPED for row in report.rows),
@@ -65,8 +67,8 @@ def _figures(row: DrillRow) -> str:
     )
 
 
-def _check_case(suite: ET.Element, check: Check) -> None:
-    case = ET.SubElement(suite, "testcase", classname="drill.teardown", name=_clean(check.name))
+def _check_case(suite: ET.Element, check: Check, place: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=place, name=_clean(check.name))
     if not check.passed:
         _failure(case, "left behind", (check.detail,))
 

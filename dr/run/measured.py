@@ -19,7 +19,7 @@ from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.plan.judge import lost_writes
 from dr.plan.living import lost_against_living
-from dr.ports import Inspector, Json, RestoredItem, Restorer, RestoreWork, Reviewing, Step, StepContext
+from dr.ports import Guarded, Inspector, Json, RestoredItem, Restorer, RestoreWork, Reviewing, Step, StepContext
 from dr.record.verify import failures, verify_manifest
 
 VERIFY_STEP = "verify-point"
@@ -59,6 +59,9 @@ class Wrapped:
 
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return self.inner.teardown(work, outcomes)
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return self.inner.reached(work, outcomes) if isinstance(self.inner, Guarded) else ()
 
     def review(self, work: RestoreWork) -> Review:
         return self.inner.review(work) if isinstance(self.inner, Reviewing) else Review()

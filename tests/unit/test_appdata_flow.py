@@ -347,3 +347,19 @@ def test_the_living_witness_reads_the_past(world: World) -> None:
     witness = FirestoreWitness(world.api, world.clock)
     assert len(list(witness.read(world.spec, before))) == 5
     assert len(list(witness.read(world.spec, world.clock.now()))) == 6
+
+
+@pytest.mark.parametrize("method", ["plan", "clone"])
+def test_the_tripwire_sees_an_import_into_the_protected_database_and_another_database_in_its_place(
+    world: World, method: str
+) -> None:
+    restorer, work = getattr(world, method)()
+    context = run_restore(world, restorer, work)
+    assert [check.passed for check in restorer.reached(work, context.outcomes)] == [True]
+    world.api.load(PROJECT, NAME, source=f"gs://vault/{world.draft().details['folder']}")
+    (check,) = restorer.reached(work, context.outcomes)
+    assert not check.passed
+    assert "imported into meanwhile" in check.detail
+    del world.api.held[NAME]
+    (check,) = restorer.reached(work, context.outcomes)
+    assert (check.passed, check.detail) == (False, "is gone, or was made anew")

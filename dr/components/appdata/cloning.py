@@ -11,11 +11,13 @@ from dr.components.appdata.access import PITR, FirestoreApi, FirestoreOptions, l
 from dr.components.appdata.contents import database_items, same_contents
 from dr.components.appdata.exporting import restored_items
 from dr.components.appdata.following import followed, started_once
+from dr.components.appdata.reviewing import review_new_database
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFLICT, INSTANT_UNREACHABLE, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
 from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import floor_to, format_instant
 from dr.plan.cost import clone_cost
@@ -138,6 +140,12 @@ class PitrRestorer:
                 lambda: database_items(self.api, database.project, database.name),
             ),
         )
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return NewDatabase.of(self.api, work.item).reached(outcomes)
+
+    def review(self, work: RestoreWork) -> Review:
+        return review_new_database(self.api, work, cloned=True)
 
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return NewDatabase.of(self.api, work.item).teardown(outcomes, self.clock)

@@ -11,11 +11,13 @@ from dr.components.appdata.access import EXPORT, FirestoreApi, FirestoreOptions,
 from dr.components.appdata.contents import database_items, export_items, same_contents
 from dr.components.appdata.following import followed, started_once
 from dr.components.appdata.inspector import DOCUMENTS
+from dr.components.appdata.reviewing import review_new_database
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFIGURATION, CONFLICT, DAMAGED, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
 from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.plan.cost import import_cost
 from dr.plan.prices import Prices
@@ -61,6 +63,7 @@ class ExportRestorer:
             reasons=(f"imported from {origin.name}", f"cost: {cost.arithmetic}"),
             details={
                 "project": options.project,
+                "database": options.database,
                 "location": location,
                 "staging": options.staging,
                 "protect": options.protect and not target.isolated,
@@ -155,6 +158,12 @@ class ExportRestorer:
             lambda: database_items(self.api, database.project, database.name),
         )
         return (Check("documents imported", imported == promised, f"{imported}, the point has {promised}"), contents)
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return NewDatabase.of(self.api, work.item).reached(outcomes)
+
+    def review(self, work: RestoreWork) -> Review:
+        return review_new_database(self.api, work, cloned=False)
 
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         database = NewDatabase.of(self.api, work.item).teardown(outcomes, self.clock)

@@ -9,7 +9,16 @@ from dr.components.cluster.access import KubeApi
 from dr.components.cluster.names import Names
 from dr.errors import CONFLICT, TARGET_EXISTS, DrError
 from dr.ports import Json, StepContext
-from dr.vendors.kubernetes_objects import NAMESPACES, NETWORK_POLICIES, KubeObject, Resource, labels_of, name_of, uid_of
+from dr.vendors.kubernetes_objects import (
+    NAMESPACES,
+    NETWORK_POLICIES,
+    KubeObject,
+    Resource,
+    labels_of,
+    name_of,
+    text,
+    uid_of,
+)
 from dr.vendors.retry import with_retry
 
 POLICY = "dr-contain"
@@ -20,12 +29,15 @@ def contain(kube: KubeApi, names: Names, allow_egress: Sequence[str], context: S
     are there. Journals name and uid of each namespace, which is what teardown may delete."""
     labels = names.expiring(context.clock.now())
     made: list[Json] = []
+    since: list[str] = []
     for target in names.namespaces.values():
         namespace = ensure(kube, NAMESPACES, {"metadata": {"name": target, "labels": dict(labels)}}, names.labels)
         ensure(kube, NETWORK_POLICIES, _policy(labels, allow_egress), names.labels, target)
         made.append({"name": target, "uid": uid_of(namespace)})
+        since.append(text(namespace, "metadata", "creationTimestamp"))
         context.progress(len(made), len(names.namespaces), "namespaces")
-    return {"namespaces": made}
+    # by the API server's own clock
+    return {"namespaces": made, "since": min(since, default="")}
 
 
 def ensure(

@@ -48,6 +48,7 @@ def outline(
             "cutover": dict(mapping(spec.options, "cutover")),
             "allowEgress": [*options.allow_egress, *([database] if database and options.cutover else [])],
             "replaceSecrets": list(options.replace_secrets),
+            "probe": dict(mapping(spec.options, "probe")),
             "deadline_s": options.deadline.total_seconds(),
         },
     )

@@ -13,17 +13,22 @@ from dr.components.cluster.containing import contain
 from dr.components.cluster.layout import METHOD
 from dr.components.cluster.names import names_of
 from dr.components.cluster.outlining import has_native, outline
+from dr.components.cluster.probing import Probing
 from dr.components.cluster.releasing import Releasing
 from dr.components.cluster.restoring import Restoring, warned
+from dr.components.cluster.reviewing import ClusterReview
 from dr.components.cluster.staging import Staging
 from dr.components.cluster.teardown import Teardown
+from dr.components.cluster.tripwire import Tripwire
 from dr.errors import NOT_FOUND, DrError
+from dr.model.evidence import TRIPWIRE
 from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Json, RestoredItem, RestoreWork, Step
-from dr.vendors.kubernetes_objects import mapping, sequence
+from dr.vendors.kubernetes_objects import mapping, sequence, text
 
 _HEALTHY_S = 900.0
 """How long the application may take to say that it works; image pulls included."""
@@ -60,7 +65,7 @@ class VeleroRestorer:
         names, staging, restoring = names_of(work), self._staging(work), self._restoring(work)
         allowed = [str(cidr) for cidr in sequence(work.item.details, "allowEgress")]
         contain_all = Step("contain", partial(contain, self.velero.kube, names, allowed), kind=StepKind.PREPARE)
-        contained, size = [contain_all] if names.isolated else [], work.item.size
+        contained, size = [contain_all, *self._probe(work)] if names.isolated else [], work.item.size
         releasing = self._releasing(work)
         inert = [Step("inert", restoring.prove_inert)] if names.isolated else []
         return (
@@ -74,6 +79,33 @@ class VeleroRestorer:
             Step("rewire", releasing.rewire, after=("appdata",) if _DATABASE in work.siblings else ()),
             Step("release", releasing.release, kind=StepKind.SERVE),
         )
+
+    def _probe(self, work: RestoreWork) -> Sequence[Step]:
+        """Nothing is restored into a namespace that a probe gets out of."""
+        probe = mapping(work.item.details, "probe")
+        if not probe:
+            return ()
+        endpoints = [str(place) for place in sequence(probe, "endpoints")]
+        probing = Probing(self.velero.kube, names_of(work), text(probe, "image"), endpoints)
+        return (Step("probe", probing.run, kind=StepKind.VERIFY),)
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        staged = outcomes.get("stage", {})
+        tripwire = Tripwire(
+            self.velero.kube,
+            names_of(work),
+            [str(place) for place in sequence(work.item.details, "allowEgress")],
+            sequence(staged, "replaced"),
+            sequence(staged, "kinds"),
+            text(outcomes.get("restore", {}), "restore"),
+        )
+        return (*tripwire.checks(outcomes.get("contain")), *self._probed(outcomes))
+
+    def _probed(self, outcomes: Mapping[str, Json]) -> Sequence[Check]:
+        probe = outcomes.get("probe")
+        if "contain" not in outcomes or probe is None:
+            return ()
+        return (Check(f"{TRIPWIRE}egress probe", True, f"{text(probe, 'said')} from {text(probe, 'namespace')}"),)
 
     def _staging(self, work: RestoreWork) -> Staging:
         external = tuple(str(name) for name in sequence(work.item.details, "replaceSecrets"))
@@ -104,6 +136,11 @@ class VeleroRestorer:
             Check("velero restore", True, warned(outcomes.get("follow", {}))),
             Check("application health", good, said),
         )
+
+    def review(self, work: RestoreWork) -> Review:
+        manifest = _manifest(work)
+        native, over = has_native(manifest.details), work.item.target.protected == work.item.source.name
+        return ClusterReview(self.velero.kube, names_of(work), manifest, work.vault, native, over).review()
 
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return Teardown(self.velero, names_of(work), self.clock).run(outcomes)

@@ -47,7 +47,7 @@ class Staging:
             if one.stored.sha256 != stated[one.name].sha256:
                 raise DrError(DAMAGED, f"{one.origin.name} is not what was committed: its sha256 differs")
         bucket.put(self._folder(name) + METADATA, self._metadata(name))
-        items = self._items()
+        items, kinds = self._items()
         workloads = [_workload(item) for item in items if item.resource in _WORKLOADS]
         secrets = [item.body for item in items if item.resource == "secrets" and self.names.isolated]
         return {
@@ -56,6 +56,7 @@ class Staging:
             "objects": len(copied) + 1,
             "workloads": workloads,
             "replaced": inert.chosen(secrets, self.external),
+            "kinds": kinds,
         }
 
     def _name(self) -> str:
@@ -95,12 +96,18 @@ class Staging:
         whole = {**backup, "metadata": metadata, "spec": spec, "status": status}
         return json.dumps(whole, sort_keys=True, indent=1).encode()
 
-    def _items(self) -> list[Item]:
-        """Workloads and Secrets only, so that an archive of any size stays cheap."""
+    def _items(self) -> tuple[list[Item], list[Json]]:
+        """Workloads and Secrets only, so that an archive of any size stays cheap; and which kinds there are."""
         found = next(one for one in self.manifest.artefacts if one.role == "velero/contents")
-        items = read_items(self.vault.stream(found.name, generation=found.generation or None))
-        kinds, spaces = (*_WORKLOADS, "secrets"), self.names.namespaces
-        return [item for item in items if item.resource in kinds and (item.namespace in spaces or not spaces)]
+        kept, kinds, spaces = [], set(), self.names.namespaces
+        for item in read_items(self.vault.stream(found.name, generation=found.generation or None)):
+            kinds.add((item.api.group, item.api.version, item.api.plural))
+            here = item.namespace in spaces or not spaces
+            if here and item.resource in (*_WORKLOADS, "secrets"):
+                kept.append(item)
+        return kept, [
+            {"group": group, "version": version, "plural": plural} for group, version, plural in sorted(kinds)
+        ]
 
     # --- import
 

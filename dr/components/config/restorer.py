@@ -9,17 +9,20 @@ from functools import partial
 
 from dr.changelog.seal import Sealer
 from dr.components.cluster.containing import contain
+from dr.components.cluster.tripwire import Tripwire
 from dr.components.config.access import ConfigApi
 from dr.components.config.applying import Applying
 from dr.components.config.deciding import newer
 from dr.components.config.evidence import Evidence
 from dr.components.config.living import resources_of
 from dr.components.config.outlining import Outlining
+from dr.components.config.reviewing import review
 from dr.components.config.teardown import teardown
 from dr.errors import RESTORE_FAILED, DrError
 from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Json, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
 from dr.vendors.kubernetes_objects import sequence, uid_of
@@ -65,10 +68,10 @@ class ConfigRestorer:
             return {"deleted": []}
         kinds = [str(kind) for kind in sequence(applying.work.item.details, "kinds")]
         resources = resources_of(applying.wanted, self.api.served(), kinds)
-        deleted = []
+        deleted, wanted = [], {applying.form.place(key) for key in applying.wanted}
         for resource in resources.values():
             living = applying.living.of(resource)
-            for key in newer(applying.wanted, living):
+            for key in newer(wanted, living):
                 self.api.delete(resource, key.name, key.namespace, uid=uid_of(living[key]))
                 deleted.append(str(key))
         return {"deleted": deleted}
@@ -88,8 +91,15 @@ class ConfigRestorer:
     def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return Evidence(self._applying(work)).checks(outcomes)
 
+    def review(self, work: RestoreWork) -> Review:
+        return review(self._applying(work))
+
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return teardown(self.api, self._applying(work).form.names, self.clock, outcomes)
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        form = self._applying(work).form
+        return Tripwire(self.api, form.names, ()).checks(outcomes.get("contain"))
 
     def _applying(self, work: RestoreWork) -> Applying:
         return Applying(self.api, self.sealer(), work)

@@ -13,12 +13,13 @@ from dr.app.captures import specs_of
 from dr.app.core import App
 from dr.app.forecasting import region_of
 from dr.app.known import refuse_emptied
+from dr.app.overlive import EVERYTHING, Scope, aimed, settled_together
 from dr.app.settled import settled_coverage
 from dr.app.who import who
 from dr.errors import NOT_FOUND, REJECTED, USAGE, DrError
 from dr.model.evidence import DrillRow
 from dr.model.ids import SourceId
-from dr.model.plans import RestorePlan, Target
+from dr.model.plans import RestorePlan
 from dr.model.runs import Stamp
 from dr.model.samples import RunKind
 from dr.model.strategy import FailureDomain
@@ -28,6 +29,7 @@ from dr.plan.predict import predict
 from dr.plan.standing import Standing, standing
 from dr.record.catalogue import list_points
 from dr.record.codec import decode
+from dr.record.owner import describe
 from dr.record.timings import read_timings
 from dr.run.drill import list_drills, load_report
 from dr.run.leasing import leased
@@ -54,9 +56,10 @@ def make_plan(
     max_cost_usd: float | None,
     named: Sequence[str] = (),
     max_skew: timedelta | None = None,
+    scope: Scope = EVERYTHING,
 ) -> RestorePlan:
     """A plan that can be applied. Raises DrError as `draft_plan` and `refuse_unfit`."""
-    plan = draft_plan(app, requested, components, domain, over, max_cost_usd, named, max_skew)
+    plan = draft_plan(app, requested, components, domain, over, max_cost_usd, named, max_skew, scope)
     refuse_unfit(app, plan)
     return plan
 
@@ -70,19 +73,21 @@ def draft_plan(
     max_cost_usd: float | None,
     named: Sequence[str] = (),
     max_skew: timedelta | None = None,
+    scope: Scope = EVERYTHING,
 ) -> RestorePlan:
     """A plan to look at: with its steps, its review, and gaps where the instant cannot be had. Raises DrError TARGET_*,
     OVER_BUDGET, UNKNOWN_COMPONENT."""
     now = app.clock.now()
-    target = Target(isolated=False, protected=over, named=tuple(named))
-    wants = [Want(spec, domain, target) for spec in specs_of(app, components)]
-    if not wants:
+    specs = specs_of(app, components)
+    if not specs:
         raise DrError(USAGE, "the strategy declares no source that could be restored")
+    aims = aimed(specs, [name for name in over.split(",") if name], named, scope)
+    wants = [Want(spec, domain, target) for spec, target in aims]
     plan_id = f"restore-{compact_instant(now.replace(microsecond=0))}-{secrets.token_hex(2)}"
     plan = planner(app).plan(
         plan_id, requested, wants, now, predictions=measured_restores(app), max_cost_usd=max_cost_usd
     )
-    made = replace(plan, max_skew=max_skew)
+    made = replace(settled_together(plan), max_skew=max_skew)
     items = planner(app).items(made)
     return reviewed(with_steps(made, items, history_of(read_timings(app.control))), items)
 
@@ -170,7 +175,8 @@ def begun(app: App) -> tuple[str, ...]:
 def progress_of(app: App, plan_id: str) -> Standing:
     """How far one restore is. Raises DrError NOT_FOUND."""
     plan = stored_plan(app, plan_id)
-    return standing(plan, app.journal("restores").read(plan_id).record, app.clock.now())
+    found = standing(plan, app.journal("restores").read(plan_id).record, app.clock.now())
+    return replace(found, owner=describe(found.owner) if found.owner else "")
 
 
 def unfinished(app: App) -> str:

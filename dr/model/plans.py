@@ -79,6 +79,14 @@ class DeclaredStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """An instant at which the sources of a plan would be nearer to each other, and how near."""
+
+    instant: datetime
+    skew: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class RestorePlan:
     """What `dr restore plan` shows and `dr restore apply` does, no more and no less."""
 
@@ -93,6 +101,8 @@ class RestorePlan:
     """What recovery takes besides."""
     max_skew: timedelta | None = None
     """How far apart the restored instants may be."""
+    offer: Offer | None = None
+    """None: no instant brings the sources nearer to each other."""
 
     @property
     def cost_usd(self) -> float:

@@ -148,8 +148,9 @@ def gains(graph: Graph[S], seconds: Seconds[S]) -> tuple[tuple[Node[S], float], 
     """By how much the whole would end earlier if a step took no time at all: the most that any change to it can buy. Greatest
     first; only steps of the critical path can buy anything."""
     whole = makespan(graph, seconds)
-    found = [
-        (node, whole - makespan(graph, lambda one, without=node.key: 0.0 if one.key == without else seconds(one)))
-        for node in critical_path(graph, seconds)
-    ]
+
+    def without(left_out: Node[S]) -> float:
+        return whole - makespan(graph, lambda node: 0.0 if node.key == left_out.key else seconds(node))
+
+    found = [(node, without(node)) for node in critical_path(graph, seconds)]
     return tuple(sorted((entry for entry in found if entry[1] > 0), key=lambda entry: -entry[1]))

@@ -73,7 +73,9 @@ def outlook(plan: RestorePlan) -> Outlook:
     """Of a plan as made."""
     graph = planned_graph(plan)
     before = sum((step.took for step in plan.declared), timedelta(0))
-    declared = [Gain(step.name, step.took, "declared, not measured: prepare it, or keep it standing") for step in plan.declared]
+    declared = [
+        Gain(step.name, step.took, "declared, not measured: prepare it, or keep it standing") for step in plan.declared
+    ]
     found = [Gain(node.key, _span(saved), ADVICE[node.step.kind]) for node, saved in gains(graph, expected)]
     return Outlook(
         median=before + _span(makespan(graph, expected)),

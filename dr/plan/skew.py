@@ -44,4 +44,3 @@ def tightest(instants: Instants, at: Callable[[datetime], Instants | None]) -> t
     found = [(skew.span, instant) for instant in candidates if (skew := skew_of(at(instant) or ()))]
     best = min(found, key=lambda entry: entry[0], default=None)
     return (best[1], best[0]) if best and best[0] < now.span else None
-

@@ -19,6 +19,7 @@ from dr.model.graph import StepKind
 from dr.model.ids import SourceId
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import ABSENT, Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import compact_instant, format_instant, parse_instant
 from dr.ports import Json, ObjectInfo, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
@@ -119,6 +120,11 @@ class AuditRestorer:
 
     def _target(self, work: RestoreWork) -> ObjectStore:
         return self.open_store(work.item.target.names[ARCHIVE])
+
+    def review(self, work: RestoreWork) -> Review:
+        where = work.item.target.names[ARCHIVE]
+        stands = held(self._target(work))
+        return Review(creates={"archive": 1}, world={where: f"{len(stands)} objects" if stands else ABSENT})
 
     # --- after the restore
 

@@ -52,6 +52,10 @@ class LostWrites:
     """Restored paths that no witness knows."""
     at_least: bool = False
     """True when the witness coalesces writes (a living source read at the instant): the count is a lower bound."""
+    absent: tuple[str, ...] = ()
+    """Paths of the lost writes."""
+    holes: tuple[str, ...] = ()
+    """Of these, such as the point claims to hold, being newer than they: not loss but corruption; fails the drill."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dr.model.bisecting import Bisection, BisectOrder
 from dr.model.dossier import Addendum, Dossier
 from dr.model.drills import DrillEnd, DrillEnding
 from dr.model.evidence import (
@@ -41,7 +42,7 @@ from dr.model.samples import Timings
 from dr.model.strategy import FailureDomain
 from dr.model.used import Used
 from dr.ports import Inspection
-from dr.record import dossiers, mutated, planned, timed
+from dr.record import bisected, dossiers, mutated, planned, timed
 from dr.record.shapes import (
     Shape,
     boolean,
@@ -260,5 +261,7 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     Campaign: ("mutation-campaign", mutated.campaign),
     Trial: ("mutation", mutated.trial),
     Timings: ("timings", timed.timings),
+    BisectOrder: ("bisect-order", bisected.order),
+    Bisection: ("bisect-report", bisected.bisection),
 }
 """What is stored as a value of its own: the name of its kind and its shape."""

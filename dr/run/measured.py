@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dr.errors import VERIFICATION_FAILED, DrError
 from dr.model.evidence import AcknowledgedWrite, LostWrites
@@ -19,6 +19,7 @@ from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.plan.judge import lost_writes
 from dr.plan.living import lost_against_living
+from dr.plan.modes import MODES
 from dr.ports import Guarded, Inspector, Json, RestoredItem, Restorer, RestoreWork, Reviewing, Step, StepContext
 from dr.record.verify import failures, verify_manifest
 
@@ -26,6 +27,8 @@ VERIFY_STEP = "verify-point"
 CHECK_STEP = "check"
 NAMED = 20
 """Paths named in a finding; the rest is counted."""
+SKEW = timedelta(seconds=5)
+"""The clocks of a writer and of a source may differ so far before a lost write is called a hole."""
 
 
 class Wrapped:
@@ -98,7 +101,15 @@ class RecordWitness:
     disaster_at: datetime
 
     def judge(self, item: PlannedRestore, restored: Mapping[str, str]) -> LostWrites:
-        return lost_writes(self.writes(str(item.source)), restored, self.disaster_at)
+        writes = self.writes(str(item.source))
+        return lost_writes(writes, restored, self.disaster_at, whole_until=whole_until(item))
+
+
+def whole_until(item: PlannedRestore) -> datetime | None:
+    """A snapshot holds all that was acknowledged before it. A log says so of what it was handed: what was still on its way
+    is a loss, whatever its time."""
+    mode = MODES.get(item.source.kind)
+    return None if mode is None or mode.log else item.instant - SKEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +188,10 @@ def encode_lost(lost: LostWrites) -> Json:
         "unexpected": list(lost.unexpected[:NAMED]),
         "unexpected_count": len(lost.unexpected),
         "at_least": lost.at_least,
+        "absent": list(lost.absent[:NAMED]),
+        "absent_count": len(lost.absent),
+        "holes": list(lost.holes[:NAMED]),
+        "holes_count": len(lost.holes),
     }
 
 
@@ -192,6 +207,8 @@ def decode_lost(value: object) -> LostWrites | None:
         wrong=_named(value["wrong"], value["wrong_count"]),
         unexpected=_named(value["unexpected"], value["unexpected_count"]),
         at_least=value["at_least"],
+        absent=_named(value.get("absent", ()), value.get("absent_count", 0)),
+        holes=_named(value.get("holes", ()), value.get("holes_count", 0)),
     )
 
 

@@ -249,14 +249,19 @@ def test_a_capture_is_told_how_often_it_is_started() -> None:
     assert jobs["dr-capture-appdata"]["spec"]["schedule"] == "*/4 * * * *"
 
 
-def test_drills_do_not_retry_and_nightly_ones_wait_for_a_person() -> None:
+def test_each_row_is_drilled_each_night_and_the_quarter_is_asked_for_each_day() -> None:
     from dr.scenarios import load_scenario, shipped
 
     jobs = upkeep_jobs(load_strategy(None), [load_scenario(name) for name in shipped()])
     drills = {job.name: job for job in jobs if job.name.startswith("dr-drill-")}
     assert [job.retries for job in drills.values()] == [0] * len(drills)
-    assert [name for name, job in drills.items() if not job.suspended] == ["dr-drill-quarterly"]
-    assert drills["dr-drill-appdata"].deadline == timedelta(hours=3)  # two domains of 1 h, and the teardown
+    rows = [f"dr-drill-nightly-{row}" for row in ("appdata", "audit", "cluster", "config")]
+    assert sorted(drills) == [*rows, "dr-drill-quarterly"]
+    assert all("--if-due" in job.args and not job.suspended for job in drills.values())
+    assert drills["dr-drill-quarterly"].schedule == "0 6 * * *", "the calendar of the quarter is not cron's"
+    assert drills["dr-drill-nightly-appdata"].deadline == timedelta(hours=2)  # one domain of 1 h, and the teardown
+    assert "audit" not in " ".join(drills["dr-drill-quarterly"].args), "nobody brings a Pod a writer's record"
+    assert drills["dr-drill-nightly-audit"].args == ("drill", "run", "nightly-audit", "--if-due")
 
 
 def test_a_long_name_is_cut_to_what_kubernetes_takes() -> None:

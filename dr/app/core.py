@@ -166,10 +166,12 @@ class App:
 
     @cached_property
     def restorers(self) -> Mapping[str, Restorer]:
-        """By method; each verifies its point before it creates anything."""
+        """By method; each verifies its point before it creates anything, and goes over what lives by the safety rule."""
+        from dr.app.overlive import guarded
         from dr.run.measured import Verified
 
-        return {r.method: Verified(r, self.inspectors) for kit in self.kits.values() for r in kit.restorers}
+        kits = self.kits.values()
+        return {r.method: Verified(guarded(self, kit, r), self.inspectors) for kit in kits for r in kit.restorers}
 
     # --- the table
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dr.model.points import Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
-from dr.ports import Clock, Follower, Inspector, KeyWrapper, LivingWitness, ObjectStore, Restorer, Source
+from dr.ports import Clock, Follower, Inspector, KeyWrapper, LiveGuard, LivingWitness, ObjectStore, Restorer, Source
 
 if TYPE_CHECKING:
     from dr.settings import Settings
@@ -40,6 +40,8 @@ class Kit:
     ready: Callable[[SourceSpec], tuple[Check, ...]] | None = None
     """For `dr check --pre`: what a restore needs besides the vault, asked as whoever restores. A failure to look is a failed
     check, not an exception."""
+    guard: LiveGuard | None = None
+    """For restores over what lives; None: this component never goes over anything."""
     follower: Callable[[SourceSpec], Follower] | None = None
     """For sources that are captured continuously."""
     coverage: Callable[[SourceSpec, ObjectStore, tuple[FailureDomain, ...]], tuple[Coverage, ...]] | None = None

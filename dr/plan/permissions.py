@@ -171,6 +171,8 @@ class Where(StrEnum):
     """The project whose Logging sink sends the audit entries."""
     KEY = "key"
     """Key encryption keys of both regions."""
+    EVIDENCE = "evidence"
+    """The key that drill reports are signed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,8 @@ MAKE_DATABASES = (
     "datastore.backups.list",
     "datastore.backups.restoreDatabase",
 )
+WRITE_DOCUMENTS = ("datastore.entities.create", "datastore.entities.update", "datastore.entities.delete")
+"""One tenant's documents go back into the living database, when a person named it."""
 CONSUME = ("pubsub.subscriptions.get", "pubsub.subscriptions.consume")
 READ_SINK = "logging.sinks.get"
 READ_KEY, SEAL, UNSEAL = (
@@ -212,6 +216,7 @@ READ_KEY, SEAL, UNSEAL = (
     "cloudkms.cryptoKeyVersions.useToEncrypt",
     "cloudkms.cryptoKeyVersions.useToDecrypt",
 )
+SIGN, PUBLIC_KEY = "cloudkms.cryptoKeyVersions.useToSign", "cloudkms.cryptoKeyVersions.viewPublicKey"
 GRANTS = (
     Grant(CAPTURE, Where.VAULT, (*WRITE, *LOCK)),
     Grant(CAPTURE, Where.CONTROL, (*WRITE, *LOCK)),
@@ -223,8 +228,9 @@ GRANTS = (
     Grant(RESTORE, Where.VAULT, READ),
     Grant(RESTORE, Where.CONTROL, (*WRITE, *LOCK)),
     Grant(RESTORE, Where.VELERO, (*WRITE, "storage.objects.delete")),  # its own copies, torn down after a drill
-    Grant(RESTORE, Where.DATABASE, (*READ_DATABASE, *MAKE_DATABASES)),
+    Grant(RESTORE, Where.DATABASE, (*READ_DATABASE, *MAKE_DATABASES, *WRITE_DOCUMENTS)),
     Grant(RESTORE, Where.KEY, (READ_KEY, UNSEAL)),
+    Grant(RESTORE, Where.EVIDENCE, (SIGN, PUBLIC_KEY)),
     Grant(PRUNE, Where.VAULT, (*READ, "storage.objects.delete")),
     Grant(PRUNE, Where.CONTROL, WRITE),
 )

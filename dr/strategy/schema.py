@@ -81,6 +81,8 @@ class Cutover(_Entry):
     config_map: Text = Field(alias="configMap")
     key: Text
     workload: Name
+    healthy_within: DurationText | None = Field(default=None, alias="healthyWithin")
+    """An application that is not healthy on the restored database by then is pointed back; 15 minutes."""
 
 
 class ProbeEntry(_Entry):

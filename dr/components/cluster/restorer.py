@@ -20,6 +20,7 @@ from dr.components.cluster.reviewing import ClusterReview
 from dr.components.cluster.staging import Staging
 from dr.components.cluster.teardown import Teardown
 from dr.components.cluster.tripwire import Tripwire
+from dr.components.cluster.witnessed import Copy
 from dr.errors import NOT_FOUND, DrError
 from dr.model.evidence import TRIPWIRE
 from dr.model.graph import StepKind
@@ -125,7 +126,11 @@ class VeleroRestorer:
         return Releasing(self.velero.kube, names, cutover, database, self.healthy_s)
 
     def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
-        return contents(self.velero.kube, names_of(work), outcomes.get("rewire", {}))
+        kube, names = self.velero.kube, names_of(work)
+        staged = sequence(outcomes.get("stage", {}), "replaced")
+        replaced = frozenset(f"{text(one, 'namespace')}/{text(one, 'name')}" for one in staged)
+        yield from contents(kube, names, outcomes.get("rewire", {}))
+        yield from Copy(kube, names, _manifest(work), work.vault, replaced).contents()
 
     def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         manifest = _manifest(work)

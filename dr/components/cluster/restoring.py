@@ -50,16 +50,17 @@ class Restoring:
         replaced = inert.rules(sequence(context.outcome("stage"), "replaced"), names)
         rules = {
             "data": {"modifiers.yaml": modifiers(names.isolated, self.native, replaced)},
-            "metadata": self._metadata(names.name),
+            "metadata": self._metadata(names.name, context),
         }
         ensure(kube, CONFIG_MAPS, rules, names.labels, namespace)
         backup = text(context.outcome("import-backup"), "backup")
-        body = {"metadata": self._metadata(names.restore(context.attempt)), "spec": self._spec(backup)}
+        body = {"metadata": self._metadata(names.restore(context.attempt), context), "spec": self._spec(backup)}
         found = ensure(kube, RESTORES, body, names.labels, namespace)
         return {"restore": name_of(found), "uid": uid_of(found)}
 
-    def _metadata(self, name: str) -> Json:
-        return {"name": name, "namespace": self.velero.namespace, "labels": dict(self.names.labels)}
+    def _metadata(self, name: str, context: StepContext) -> Json:
+        labels = dict(self.names.marks(context.clock.now()))
+        return {"name": name, "namespace": self.velero.namespace, "labels": labels}
 
     def _spec(self, backup: str) -> Json:
         names = self.names

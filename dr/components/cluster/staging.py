@@ -46,7 +46,7 @@ class Staging:
         for one in copied:
             if one.stored.sha256 != stated[one.name].sha256:
                 raise DrError(DAMAGED, f"{one.origin.name} is not what was committed: its sha256 differs")
-        bucket.put(self._folder(name) + METADATA, self._metadata(name))
+        bucket.put(self._folder(name) + METADATA, self._metadata(name, context))
         items, kinds = self._items()
         workloads = [_workload(item) for item in items if item.resource in _WORKLOADS]
         secrets = [item.body for item in items if item.resource == "secrets" and self.names.isolated]
@@ -82,14 +82,14 @@ class Staging:
             artefact.name, artefact.size, artefact.crc32c, artefact.generation, created=self.manifest.committed
         )
 
-    def _metadata(self, name: str) -> bytes:
+    def _metadata(self, name: str, context: StepContext) -> bytes:
         """The backup's own record, under the new name and location, and without an expiry: Velero deletes what expired,
         the snapshots of its volumes too."""
         artefact = next(one for one in self.manifest.artefacts if _is_metadata(one))
         backup = json.loads(self.vault.get(artefact.name, generation=artefact.generation or None))
         kept = {key: backup["metadata"].get(key) or {} for key in ("labels", "annotations")}
         location = self.names.name
-        kept["labels"] = {**kept["labels"], **self.names.labels, "velero.io/storage-location": location}
+        kept["labels"] = {**kept["labels"], **self.names.marks(context.clock.now()), "velero.io/storage-location": location}
         status = {key: value for key, value in backup["status"].items() if key != "expiration"}
         metadata = {"name": name, "namespace": self.velero.namespace, **kept}
         spec = {**backup["spec"], "storageLocation": location, "hooks": {}}
@@ -117,7 +117,7 @@ class Staging:
         Velero's sync controller would make that object within a minute; we make it as it does, at once.
         """
         kube, namespace, names = self.velero.kube, self.velero.namespace, self.names
-        location = ensure(kube, LOCATIONS, self._location(), names.labels, namespace)
+        location = ensure(kube, LOCATIONS, self._location(context), names.labels, namespace)
         self._available(context)
         name = text(context.outcome("stage"), "backup")
         if not self.carries_volumes():
@@ -127,12 +127,12 @@ class Staging:
         backup = self._imported(name, context)
         return {"backup": name, "backup_uid": uid_of(backup), "location_uid": uid_of(location)}
 
-    def _location(self) -> KubeObject:
+    def _location(self, context: StepContext) -> KubeObject:
         """As the location that backups go to, except the prefix. Read-only: Velero collects no garbage in it."""
         spec = dict(mapping(self.velero.storage(), "spec"))
         storage = {**mapping(spec, "objectStorage"), "prefix": self.names.folder.rstrip("/")}
         spec.update(objectStorage=storage, accessMode="ReadOnly", default=False)
-        metadata = {"name": self.names.name, "namespace": self.velero.namespace, "labels": dict(self.names.labels)}
+        metadata = {"name": self.names.name, "namespace": self.velero.namespace, "labels": dict(self.names.marks(context.clock.now()))}
         return {"metadata": metadata, "spec": spec}
 
     def _available(self, context: StepContext) -> None:

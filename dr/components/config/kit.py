@@ -7,6 +7,7 @@ from functools import cache
 from dr.changelog.seal import Sealer
 from dr.components.config.access import LOG, PACK
 from dr.components.config.following import ConfigFollower
+from dr.components.config.guarding import ConfigGuard
 from dr.components.config.living import LivingConfig
 from dr.components.config.packing import ConfigPackInspector
 from dr.components.config.reading import coverage
@@ -43,6 +44,7 @@ def kit(wiring: Wiring) -> Kit:
         inspectors=(ConfigPackInspector(),),
         restorers=restorers,
         witness=LivingConfig(source, wiring.clock),
+        guard=ConfigGuard(wiring.kubernetes(), sealer),
         follower=follower,
         coverage=coverage,
     )

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "points": ("dr.cli.points", "List, show, verify, hold, release, prune and rebuild recovery points."),
     "freeze": ("dr.cli.freeze", "Stop pruning and new backups during an incident."),
     "restore": ("dr.cli.restore", "Plan, review and apply a restore to a point in time."),
+    "bisect": ("dr.cli.bisect", "Search the last clean recovery point by a check of your own."),
     "config": ("dr.cli.config", "What the log of the configuration tells: history, a state, a difference."),
     "drill": ("dr.cli.drill", "Run a restore drill and report what was measured."),
     "audit": ("dr.cli.audit", "Search and verify the audit log in the vault."),

@@ -38,6 +38,7 @@ from dr.run.recipes import history_of, refuse_other_steps, with_steps
 from dr.run.restore import RestoreResult, RestoreRunner
 from dr.run.reviewing import refuse_moved, reviewed
 from dr.run.timing import TimedRunner
+from dr.run.tracking import Tracker
 
 REPORTS = 20
 """Newest drill reports that predictions are made from."""
@@ -177,6 +178,14 @@ def progress_of(app: App, plan_id: str) -> Standing:
     plan = stored_plan(app, plan_id)
     found = standing(plan, app.journal("restores").read(plan_id).record, app.clock.now())
     return replace(found, owner=describe(found.owner) if found.owner else "")
+
+
+def tracked(app: App, plan: RestorePlan) -> Tracker | None:
+    """Says what is left while the plan is applied, or goes on; None for a plan that does not tell its steps."""
+    if not all(item.steps for item in plan.items):
+        return None
+    record = app.journal("restores").read(plan.id).record
+    return Tracker(plan, {outcome.step: outcome.seconds for outcome in record.outcomes})
 
 
 def unfinished(app: App) -> str:

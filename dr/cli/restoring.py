@@ -9,6 +9,7 @@ import click
 
 from dr.cli.common import components_of, emit, instant_of, span_of
 from dr.cli.interrupt import interruptible
+from dr.cli.progress import Watcher
 from dr.cli.restore_scope import scope_of
 
 if TYPE_CHECKING:
@@ -61,11 +62,13 @@ def approve() -> None:
 
 def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -> None:
     """Exit 0 when all is restored, 3 when only part is, 7 when a point is damaged, else the failure's own code."""
-    from dr.app.restores import apply
+    from dr.app.restores import apply, tracked
     from dr.report.restore_json import declared_item
     from dr.report.restores import recovery_notes, restored_item, restored_sheet
     from dr.report.screen import show
 
+    if isinstance(app.listener, Watcher):
+        app.listener.tracker = tracked(app, plan)
     with interruptible() as stop:
         result = apply(app, plan, stop)
     items = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dr.app.core import App
 from dr.app.who import who
@@ -15,7 +15,7 @@ from dr.plan.dossier import same_person
 class Mandate:
     """Goes into the order, before anything is restored. `runbook`: the page that people work by, and its hash."""
 
-    people: People = People()
+    people: People = field(default_factory=People)
     runbook: str = ""
     runbook_sha256: str = ""
 

@@ -285,6 +285,13 @@ class ObjectiveEntry(_Entry):
     """Of the row's one source; with several, each says its own."""
 
 
+class CreditEntry(_Entry):
+    """A recovery that takes so long or longer gives that share of the month's fee back."""
+
+    rto_at_least: Duration = Field(alias="rtoAtLeast")
+    percent: Annotated[float, Field(gt=0, le=100)]
+
+
 class StrategyFile(_Entry):
     """The backup strategy table."""
 
@@ -299,6 +306,10 @@ class StrategyFile(_Entry):
     """Where sources live that do not say otherwise."""
     prices: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """US dollars that replace list prices, by name."""
+    credits: list[CreditEntry] = Field(
+        default_factory=lambda: [CreditEntry(rtoAtLeast="4h", percent=25)]  # type: ignore[call-arg, arg-type]
+    )
+    """Of the service level agreement; `[]`: there is none."""
     objectives: list[ObjectiveEntry] = Field(min_length=1)
 
 

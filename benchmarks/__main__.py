@@ -15,6 +15,7 @@ NAMES = (
     "prune",
     "simulation",
     "service_memory",
+    "forecast",
 )
 
 

@@ -20,6 +20,7 @@ def lost_against_living(
     """
     ages: list[float] = []
     wrong: list[str] = []
+    absent: list[str] = []
     seen: set[str] = set()
     for item in living:
         seen.add(item.path)
@@ -29,6 +30,7 @@ def lost_against_living(
         if item.updated is not None and item.updated <= instant:
             wrong.append(item.path)
         else:
+            absent.append(item.path)
             ages.append((disaster_at - (item.updated or instant)).total_seconds())
     # in the copy but no longer in the source: the deletion came after the instant, when exactly nobody knows
     ages += [(disaster_at - instant).total_seconds() for path in restored if path not in seen]
@@ -38,4 +40,5 @@ def lost_against_living(
         oldest_lost_s=max(ages, default=None),
         wrong=tuple(sorted(wrong)),
         at_least=True,
+        absent=tuple(sorted(absent)),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Any, cast
 
@@ -12,6 +14,9 @@ from dr.components.planting import Forgery, Subject, Unsuitable
 from dr.model.evidence import Verdict
 from dr.model.mutations import Edit
 from dr.model.timeline import format_instant, parse_instant
+
+LOST = (Verdict.MISSED, Verdict.FAILED)
+"""An entry that never was looks, to whoever reads the vault, like one that never arrived: it is counted as lost, by name."""
 
 
 def parts(subject: Subject) -> Mapping[str, str]:
@@ -86,7 +91,7 @@ def _entry_dropped(subject: Subject, rng: Random) -> Edit:
     key = str(segment.lines[at]["key"])
     for one in log.segments:
         one.lines[:] = [line for line in one.lines if line["key"] != key]
-    return log.forged([key])
+    return replace(log.forged([key]), expected=LOST)
 
 
 def _swapped(subject: Subject, rng: Random) -> Edit:
@@ -102,8 +107,6 @@ def _swapped(subject: Subject, rng: Random) -> Edit:
 
 def _backdated(subject: Subject, rng: Random) -> Edit:
     """Its identity carries its time: what is missed is the entry that was."""
-    from datetime import timedelta
-
     log = _log(subject)
     segment, at = rng.choice(_places(log.segments))
     line, entry = segment.lines[at], _entry(segment.lines[at])
@@ -113,7 +116,7 @@ def _backdated(subject: Subject, rng: Random) -> Edit:
     earlier = format_instant(parse_instant(str(entry["timestamp"])) - timedelta(hours=1))
     entry["timestamp"] = earlier
     line["at"], line["key"] = earlier, f"{earlier}|{was.split('|', 1)[1]}"
-    return log.forged([was])
+    return replace(log.forged([was]), expected=LOST)
 
 
 def _packed(subject: Subject, rng: Random) -> Edit:
@@ -141,7 +144,7 @@ def _closed(subject: Subject, rng: Random) -> Edit:
     hit = [str(line["key"]) for line in gone.lines if str(line["key"]) not in elsewhere]
     if not hit:
         raise Unsuitable("every entry of that segment is in another one too")
-    return closed_up(log, gone, hit)
+    return replace(closed_up(log, gone, hit), expected=LOST)
 
 
 def _dropped(subject: Subject, rng: Random) -> Edit:
@@ -163,4 +166,8 @@ def _tail(subject: Subject, rng: Random) -> Edit:
         raise Unsuitable("no entry lies behind the last pack")
     first = with_entries[-1].head.seq
     files: dict[str, bytes | None] = {one.unit.name: None for one in log.loose if one.head.seq >= first}
-    return Edit(files, ("writes lost",), expected=(Verdict.MISSED, Verdict.FAILED))
+    behind = {str(line["key"]) for one in log.loose if one.head.seq >= first for line in one.lines}
+    before = {str(line["key"]) for one in log.segments if one.head.seq < first for line in one.lines}
+    if behind <= before:
+        raise Unsuitable("the end of the log says nothing new")
+    return Edit(files, tuple(sorted(behind - before)), expected=LOST)

@@ -35,7 +35,7 @@ def forgeries(subject: Subject) -> Sequence[Forgery]:
         Forgery("value-changed", "one key of a ConfigMap has another value, chain and sums fit", _value),
         Forgery("image-changed", "a Deployment runs another image, chain and sums fit", _image),
         Forgery("rights-changed", "a role binding names another subject, chain and sums fit", _rights),
-        Forgery("secret-resealed", "a Secret has another value, sealed anew with the right key", _resealed),
+        Forgery("secret-resealed", "a Secret has another value, sealed anew under its own data key", _resealed),
         Forgery("secrets-swapped", "two Secrets have each other's sealed values", _sealed_swapped),
         Forgery("wrong-key", "a Secret is sealed under a key that nobody holds", _wrong_key),
         Forgery("object-missing", "one object never was, chain and sums fit", _missing),
@@ -191,8 +191,7 @@ def _resealed(subject: Subject, rng: Random) -> Edit:
     key = rng.choice(sorted(puts))
     put = puts[key]
     bound = context(subject.spec.id, str(key))
-    sealer.open(put["sealed"], bound)  # only who may open it could have changed it
-    put["sealed"] = sealer.seal(b'{"changed":"eWVz"}', bound)
+    put["sealed"] = sealer.seal_again(put["sealed"], b'{"changed":"eWVz"}', bound)
     return read.edit([str(key)])
 
 

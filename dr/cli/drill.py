@@ -18,9 +18,10 @@ from dr.cli.common import (
     the_app,
 )
 from dr.cli.declared import declare_option, declared_of
-from dr.cli.drill_forecast import forecast_command
 from dr.cli.drill_evidence import EVIDENCE_COMMANDS, mandate_given, people_options, unsealed
+from dr.cli.drill_forecast import forecast_command
 from dr.cli.drill_mutate import mutate_command
+from dr.cli.drill_reap import reap_command
 from dr.cli.interrupt import interruptible
 from dr.cli.progress import progress
 
@@ -38,6 +39,7 @@ def command() -> None:
 for one in (mutate_command, *EVIDENCE_COMMANDS):
     command.add_command(one)
 command.add_command(forecast_command)
+command.add_command(reap_command)
 
 
 @command.command("run")

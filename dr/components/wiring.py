@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dr.model.points import Check, Coverage
@@ -42,6 +43,8 @@ class Kit:
     check, not an exception."""
     guard: LiveGuard | None = None
     """For restores over what lives; None: this component never goes over anything."""
+    sweep: Callable[[datetime, Callable[[str], Mapping[str, str] | None]], Iterator[Check]] | None = None
+    """For the reaper: removes what only its labels tell as left by an expired drill (`dr.run.reaper.Sweep`)."""
     follower: Callable[[SourceSpec], Follower] | None = None
     """For sources that are captured continuously."""
     coverage: Callable[[SourceSpec, ObjectStore, tuple[FailureDomain, ...]], tuple[Coverage, ...]] | None = None

@@ -23,6 +23,7 @@ from dr.model.ids import Slot, SourceId
 from dr.model.mutations import Campaign, Trial
 from dr.model.plans import RestorePlan
 from dr.model.points import Artefact, Check, PointManifest
+from dr.model.reaping import Reaped
 from dr.model.retention import (
     Condemned,
     FreezeRecord,
@@ -198,6 +199,7 @@ runbook_run = record(
     variables=by_name(text),
     steps=many(runbook_step),
 )
+reaped = record(Reaped, unit=text, at=instant, by=text, deleted=many(text))
 used = record(Used, at=instant, strategy=text, settings=text, tool_version=text)
 
 freeze_record = record(FreezeRecord, number=integer, on=boolean, at=instant, by=text, reason=text)
@@ -256,6 +258,7 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     PruneRecord: ("prune", prune_record),
     Used: ("used", used),
     RunbookRun: ("runbook-run", runbook_run),
+    Reaped: ("reaped", reaped),
     Dossier: ("drill-dossier", dossiers.dossier),
     Addendum: ("drill-addendum", dossiers.addendum),
     Campaign: ("mutation-campaign", mutated.campaign),

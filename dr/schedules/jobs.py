@@ -110,7 +110,20 @@ def upkeep_jobs(strategy: Strategy, scenarios: Iterable[Scenario]) -> tuple[Job,
         retries=1,
     )
     drills = [_drill(strategy, scenario, number) for number, scenario in enumerate(_drillable(strategy, scenarios))]
-    return (prune, verify, *drills)
+    return (prune, verify, *drills, *([_reap()] if drills else []))
+
+
+def _reap() -> Job:
+    return Job(
+        name="dr-reap",
+        why="Hourly: what a drill that died left behind goes, once it has expired",
+        args=("drill", "reap"),
+        identity=RESTORE,
+        schedule="11 * * * *",
+        deadline=timedelta(hours=1),
+        late=timedelta(minutes=30),
+        retries=0,
+    )
 
 
 def _drillable(strategy: Strategy, scenarios: Iterable[Scenario]) -> list[Scenario]:

@@ -100,12 +100,16 @@ class FakeKube:
         fields: str = "",
         metadata_only: bool = False,
     ) -> Listing:
-        wanted = dict(pair.split("=", 1) for pair in labels.split(",") if pair)
+        wanted = dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair)
+        there = {name for name in labels.split(",") if name and "=" not in name}
         kind = self._key(resource, "", "")[0]
         found = [
             body
             for (of, space, _), body in sorted(self.objects.items())
-            if of == kind and namespace in ("", space) and wanted.items() <= labels_of(body).items()
+            if of == kind
+            and namespace in ("", space)
+            and wanted.items() <= labels_of(body).items()
+            and there <= labels_of(body).keys()
         ]
         return Listing(found, "1")
 

@@ -12,6 +12,7 @@ from dr.components.cluster.inspector import VeleroInspector
 from dr.components.cluster.living import LivingCluster
 from dr.components.cluster.restorer import VeleroRestorer
 from dr.components.cluster.source import VeleroSource
+from dr.components.cluster.sweeping import Sweeping
 from dr.components.wiring import Kit, Wiring
 
 
@@ -29,6 +30,7 @@ def kit(wiring: Wiring) -> Kit:
         inspectors=(VeleroInspector(),),
         restorers=(VeleroRestorer(velero, wiring.clock, database_at=_network(wiring.settings.endpoints.firestore)),),
         witness=LivingCluster(velero, wiring.clock),
+        sweep=Sweeping(velero, wiring.clock).sweep,
         guard=ClusterGuard(velero),
         ready=lambda spec: check_ready(spec, velero, wiring.clock.now()),
     )

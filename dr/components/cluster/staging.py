@@ -16,7 +16,7 @@ from dr.components.cluster.names import Names
 from dr.errors import DAMAGED, RESTORE_FAILED, TIMED_OUT, DrError
 from dr.model.points import Artefact, PointManifest
 from dr.ports import Json, ObjectInfo, ObjectStore, StepContext
-from dr.vendors.kubernetes_objects import KubeObject, mapping, text, uid_of
+from dr.vendors.kubernetes_objects import KubeObject, labels_of, mapping, text, uid_of
 
 _AVAILABLE_S = 90.0
 _SYNC_S = 180.0
@@ -46,7 +46,7 @@ class Staging:
         for one in copied:
             if one.stored.sha256 != stated[one.name].sha256:
                 raise DrError(DAMAGED, f"{one.origin.name} is not what was committed: its sha256 differs")
-        bucket.put(self._folder(name) + METADATA, self._metadata(name, context))
+        bucket.put(self._folder(name) + METADATA, self._metadata(name))
         items, kinds = self._items()
         workloads = [_workload(item) for item in items if item.resource in _WORKLOADS]
         secrets = [item.body for item in items if item.resource == "secrets" and self.names.isolated]
@@ -82,14 +82,18 @@ class Staging:
             artefact.name, artefact.size, artefact.crc32c, artefact.generation, created=self.manifest.committed
         )
 
-    def _metadata(self, name: str, context: StepContext) -> bytes:
+    def _metadata(self, name: str) -> bytes:
         """The backup's own record, under the new name and location, and without an expiry: Velero deletes what expired,
         the snapshots of its volumes too."""
         artefact = next(one for one in self.manifest.artefacts if _is_metadata(one))
         backup = json.loads(self.vault.get(artefact.name, generation=artefact.generation or None))
         kept = {key: backup["metadata"].get(key) or {} for key in ("labels", "annotations")}
         location = self.names.name
-        kept["labels"] = {**kept["labels"], **self.names.marks(context.clock.now()), "velero.io/storage-location": location}
+        kept["labels"] = {
+            **kept["labels"],
+            **self.names.labels,
+            "velero.io/storage-location": location,
+        }
         status = {key: value for key, value in backup["status"].items() if key != "expiration"}
         metadata = {"name": name, "namespace": self.velero.namespace, **kept}
         spec = {**backup["spec"], "storageLocation": location, "hooks": {}}
@@ -122,7 +126,8 @@ class Staging:
         name = text(context.outcome("stage"), "backup")
         if not self.carries_volumes():
             bucket, _ = self.velero.bucket()
-            body: KubeObject = json.loads(bucket.get(self._folder(name) + METADATA))
+            body: dict[str, dict[str, object]] = json.loads(bucket.get(self._folder(name) + METADATA))
+            body["metadata"]["labels"] = {**labels_of(body), **names.marks(context.clock.now())}
             ensure(kube, BACKUPS, body, names.labels, namespace)
         backup = self._imported(name, context)
         return {"backup": name, "backup_uid": uid_of(backup), "location_uid": uid_of(location)}
@@ -132,7 +137,11 @@ class Staging:
         spec = dict(mapping(self.velero.storage(), "spec"))
         storage = {**mapping(spec, "objectStorage"), "prefix": self.names.folder.rstrip("/")}
         spec.update(objectStorage=storage, accessMode="ReadOnly", default=False)
-        metadata = {"name": self.names.name, "namespace": self.velero.namespace, "labels": dict(self.names.marks(context.clock.now()))}
+        metadata = {
+            "name": self.names.name,
+            "namespace": self.velero.namespace,
+            "labels": dict(self.names.marks(context.clock.now())),
+        }
         return {"metadata": metadata, "spec": spec}
 
     def _available(self, context: StepContext) -> None:

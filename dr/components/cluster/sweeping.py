@@ -99,5 +99,3 @@ def _doubt(one: KubeObject, now: datetime, journalled: Journalled) -> str | None
 def _expired(one: KubeObject, now: datetime) -> bool:
     label = labels_of(one).get(LABEL_EXPIRES, "")
     return label.isdigit() and datetime.fromtimestamp(int(label), UTC) <= now
-
-

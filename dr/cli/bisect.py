@@ -103,8 +103,11 @@ def command(
 def searched(app: App, order: BisectOrder) -> Bisection:
     """Says how to go on when it does not come to its end."""
     from dr.app.bisecting import search
+    from dr.plan.bisecting import most_guesses
     from dr.run.engine import Parked
 
+    most = most_guesses(len(order.candidates), order.confirm)
+    click.echo(f"{order.id}: {len(order.candidates)} candidates, at most {most} copies that can tell", err=True)
     try:
         with interruptible() as stop:
             return search(app, order, stop)

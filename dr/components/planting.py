@@ -16,6 +16,8 @@ from dr.model.points import Artefact, PointManifest
 from dr.model.strategy import SourceSpec
 from dr.ports import KeyWrapper, ObjectStore
 
+CLAIM = ("content that nobody wrote", "older than the restored instant, and not there")
+"""What a drill must say of a copy that claims to be newer than it is: each change in between is then wrong content, by name."""
 LARGEST = 256 << 20
 """Bytes of an object that faults are planted in: a copy of it is held in memory."""
 

@@ -12,7 +12,7 @@ from dr.components.appdata.entity import decode_document
 from dr.components.appdata.exportfile import ExportLayout
 from dr.components.appdata.leveldb import BLOCK, FIRST, FULL, HEADER_SIZE, LAST, MIDDLE, masked_crc, read_records
 from dr.components.appdata.schema import Entity, Overall
-from dr.components.planting import Forgery, Subject, Unsuitable, by_role, swapped
+from dr.components.planting import CLAIM, Forgery, Subject, Unsuitable, by_role, swapped
 from dr.model.mutations import Edit
 
 
@@ -218,7 +218,7 @@ def _emptied(subject: Subject, rng: Random) -> Edit:
 
 
 def _stale(subject: Subject, rng: Random) -> Edit:
-    return Edit({}, (subject.point.name,), as_of=subject.now)
+    return Edit({}, (subject.point.name, *CLAIM), as_of=subject.now)
 
 
 def _other_point(subject: Subject, rng: Random) -> Edit:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dr.components.cluster.comparing import MADE_BY_CLUSTER
 from dr.components.cluster.contents import Item, read_items
-from dr.components.planting import Forgery, Subject, Unsuitable, by_role, swapped
+from dr.components.planting import CLAIM, Forgery, Subject, Unsuitable, by_role, swapped
 from dr.model.mutations import Edit
 from dr.vendors.kubernetes_objects import text
 
@@ -269,4 +269,4 @@ def _other_archive(subject: Subject, rng: Random) -> Edit:
 
 
 def _stale(subject: Subject, rng: Random) -> Edit:
-    return Edit({}, (subject.point.name,), as_of=subject.now)
+    return Edit({}, (subject.point.name, *CLAIM), as_of=subject.now)

@@ -14,7 +14,7 @@ from dr.components.config.access import SECRETS
 from dr.components.config.reading import base_of, read_base, written_base
 from dr.components.config.sealing import context
 from dr.components.config.state import PUT, ObjectKey, State
-from dr.components.planting import Forgery, Subject, Unsuitable
+from dr.components.planting import CLAIM, Forgery, Subject, Unsuitable
 from dr.model.mutations import Edit
 from dr.vendors.kubernetes_objects import mapping
 
@@ -313,10 +313,9 @@ def _stale(subject: Subject, rng: Random) -> Edit:
     fitting = [one for one in log.loose if one.lines]
     if not fitting:
         raise Unsuitable("no change lies behind the last pack")
-    hit = [str(line["key"]) for line in fitting[-1].lines]
     fitting[-1].lines.clear()
     log.segments[-1].watermark = subject.now
-    return read.edit(hit)
+    return read.edit(CLAIM)
 
 
 def _dropped(subject: Subject, rng: Random) -> Edit:

@@ -89,12 +89,15 @@ def state_at(vault: ObjectStore, source: SourceId, instant: datetime | None = No
     """The fold of everything seen until the instant (None: until the end of the log). Raises DrError DAMAGED naming the
     object, INSTANT_UNREACHABLE where the log holds nothing to begin from."""
     reader = LogReader(vault, source)
-    run = _run_of(list(runs(reader.units())), source, instant)
-    state = _built(reader, run, instant) if run else State(whole=True)
-    if not state.whole:
+    pieces = _pieces_for(list(runs(reader.units())), source, instant)
+    for piece in reversed(pieces):
+        # behind a hole a piece may begin before the one before it ends, and have nothing to begin from
+        if (state := _built(reader, piece, instant)).whole:
+            return state
+    if pieces:
         asked = format_instant(instant) if instant else "its end"
         raise DrError(INSTANT_UNREACHABLE, f"the log of {source} holds no base to restore {asked} from")
-    return state
+    return State(whole=True)
 
 
 def state_before(reader: LogReader, seq: int) -> State:
@@ -107,14 +110,14 @@ def state_before(reader: LogReader, seq: int) -> State:
     return _built(reader, pieces[-1], None)
 
 
-def _run_of(pieces: Sequence[list[Unit]], source: SourceId, instant: datetime | None) -> list[Unit]:
-    """The unbroken piece of the log that the instant falls into, or the last one before it."""
+def _pieces_for(pieces: Sequence[list[Unit]], source: SourceId, instant: datetime | None) -> Sequence[list[Unit]]:
+    """The unbroken pieces of the log that begin until the instant; without one the last."""
     if instant is None or not pieces:
-        return pieces[-1] if pieces else []
+        return pieces[-1:]
     before = [piece for piece in pieces if (start := _start(piece)) and start <= instant]
     if not before:
         raise DrError(INSTANT_UNREACHABLE, f"the log of {source} begins after {format_instant(instant)}")
-    return before[-1]
+    return before
 
 
 def _start(units: Iterable[Unit]) -> datetime | None:

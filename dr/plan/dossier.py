@@ -12,6 +12,7 @@ from dr.model.dossier import (
     Past,
     People,
     SealedPoint,
+    Segregation,
     Severity,
 )
 from dr.model.evidence import DrillReport, DrillRow, StepTiming, Verdict
@@ -151,17 +152,27 @@ def unknown_of(
     table: Committed,
     unapproved: Sequence[str],
     points: Sequence[SealedPoint],
+    targets: Sequence[Segregation],
+    runbook: str,
     report: DrillReport,
     signer: str,
 ) -> tuple[str, ...]:
     """One sentence for each thing that an auditor may ask and the record cannot answer."""
-    named = {"approver": people.approver, "witness (a person)": people.witness, "ticket": people.ticket}
+    named = {
+        "approver": people.approver,
+        "witness (a person)": people.witness,
+        "ticket": people.ticket,
+        "runbook that people worked by": runbook,
+    }
     found = [f"{name}: not given" for name, value in named.items() if not value]
     found += [f"objectives of {name}: the strategy does not say who approved them" for name in unapproved]
     found += [
         f"the {what}: {text}" for what, text in (("order", _late(order)), ("strategy table", _late(table))) if text
     ]
     found += [f"{point.source} ({point.domain}): {point.note}" for point in points if point.note]
+    found += [
+        f"where {one.source} lives: the strategy does not declare its place" for one in targets if not one.source_place
+    ]
     found += [f"size of {row.source}: not told by its service" for row in _sizeless(report)]
     found += [] if signer else ["who sealed this record: no key is configured (keys.evidence), it is unsigned"]
     return tuple(dict.fromkeys(found))

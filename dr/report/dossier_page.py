@@ -94,15 +94,14 @@ def _label(row: DrillRow, pasts: Sequence[Past]) -> str:
     return f"Recovery times of {row.component}, {row.domain}: before {times}; now {words.span(row.rto.measured_s)}"
 
 
-def stored(one: Committed) -> str:
-    """`stored 2026-..., before ...`: one sentence on when it was committed."""
+def stored(one: Committed, event: str) -> str:
+    """When it was committed, and whether that was before what it must come before."""
     if one.stored is None:
         return "when it was stored is unknown"
     text = f"stored {format_instant(one.stored)}"
     if one.before is None:
         return text
-    order = "before" if one.in_time else "AFTER"
-    return f"{text}, {order} {format_instant(one.before)}"
+    return f"{text}, {'before' if one.in_time else 'AFTER'} {event} ({format_instant(one.before)})"
 
 
 def said(text: str) -> str:

@@ -52,7 +52,6 @@ def _target(scale: _Scale, target_s: float) -> Iterator[str]:
     if target_s > 0:
         y = scale.y(target_s)
         yield f'<path class="limit" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>'
-        yield f'<text x="{_LEFT}" y="{y - 5:.1f}">target &lt; {span(target_s)}</text>'
 
 
 def _x(index: int, count: int) -> float:

@@ -91,6 +91,8 @@ def gather(
     points = tuple(_point(around, item) for item in items)
     committed = Committed(order.name, order.sha256, order.stored, _begun(around.control, report.id), order.locked_until)
     table = _table(around.control, report)
+    targets = tuple(_segregation(around, item) for item in items)
+    identity = _identity(order, plans[0][1] if plans else "", report)
     people = order.people
     unapproved = [one.component for one in objectives if not one.approved_by]
     return Dossier(
@@ -100,7 +102,7 @@ def gather(
         signer=link.signer,
         keep_until=link.keep_until,
         locked=True,
-        identity=_identity(order, plans[0][1] if plans else "", report),
+        identity=identity,
         people=people,
         order=committed,
         table=table,
@@ -108,13 +110,15 @@ def gather(
         covered=covered_of(report),
         exclusions=exclusions_of(report),
         points=points,
-        targets=tuple(_segregation(around, item) for item in items),
+        targets=targets,
         steps=steps,
         interventions=(*_declared(order.body, people), *(note for note, _ in notes)),
         findings=findings_of(report),
         trend=trend_of(report, earlier),
         critical=critical_path(report.rows),
-        unknown=unknown_of(people, committed, table, unapproved, points, report, link.signer),
+        unknown=unknown_of(
+            people, committed, table, unapproved, points, targets, identity.runbook, report, link.signer
+        ),
         notes=tuple(digest for _, digest in notes),
     )
 

@@ -96,6 +96,7 @@ _RESTORE = (
     Rule("velero.io", "podvolumerestores datadownloads deletebackuprequests downloadrequests", SEE),
     Rule("-", "namespaces configmaps secrets services serviceaccounts resourcequotas limitranges", CHANGE),
     Rule("-", "persistentvolumeclaims pods events endpoints", f"{SEE} patch delete"),
+    Rule("-", "pods", "create"),  # the probe that tries to get out of a contained copy
     Rule("-", "persistentvolumes nodes pods/log", SEE),
     Rule("apps", "deployments statefulsets replicasets daemonsets", f"{SEE} update patch"),
     Rule("apps", "deployments/scale statefulsets/scale replicasets/scale", "get update patch"),

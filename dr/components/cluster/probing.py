@@ -64,7 +64,7 @@ class Probing:
         self.kube.delete(PODS, NAME, namespace, uid=uid_of(made))
         said = _said(ended)
         if text(ended, "status", "phase") == "Succeeded":
-            return {"namespace": namespace, "tried": list(self.endpoints) or ["the API server"], "said": said}
+            return {"namespace": namespace, "tried": list(self.endpoints) or ["the API server"]}
         if _code(ended) == _REACHED:
             raise DrError(NOT_CONTAINED, f"a Pod in {namespace} {said}, though default-deny egress stands there")
         raise DrError(RESTORE_FAILED, f"the egress probe in {namespace} did not run: {said or 'no reason was given'}")

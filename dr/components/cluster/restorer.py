@@ -106,7 +106,8 @@ class VeleroRestorer:
         probe = outcomes.get("probe")
         if "contain" not in outcomes or probe is None:
             return ()
-        return (Check(f"{TRIPWIRE}egress probe", True, f"{text(probe, 'said')} from {text(probe, 'namespace')}"),)
+        tried = ", ".join(str(place) for place in sequence(probe, "tried"))
+        return (Check(f"{TRIPWIRE}egress probe", True, f"{tried} not reached from {text(probe, 'namespace')}"),)
 
     def _staging(self, work: RestoreWork) -> Staging:
         external = tuple(str(name) for name in sequence(work.item.details, "replaceSecrets"))

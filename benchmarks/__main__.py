@@ -16,6 +16,8 @@ NAMES = (
     "simulation",
     "service_memory",
     "forecast",
+    "planning",
+    "steps",
 )
 
 

@@ -13,7 +13,7 @@ from dr.model.plans import Offer, PlannedRestore, RestorePlan, Target
 from dr.model.points import Coverage, Gap, PointManifest, PointSummary
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import format_instant
-from dr.plan.choose import Chosen, choose, nearest_by_domain
+from dr.plan.choose import Chosen, choose, instant_at, nearest_by_domain, usable_of
 from dr.plan.modes import MODES
 from dr.plan.predict import Prediction, rounded
 from dr.plan.skew import Instants, skew_of, tightest
@@ -129,15 +129,21 @@ class Planner:
     ) -> Offer | None:
         """Whether asking for another instant would bring the sources nearer to each other."""
 
+        if len({item.instant for item in items}) < 2:
+            return None
+        usable = {
+            str(want.spec.id): usable_of(
+                want.spec.id, want.domain, points[want.spec.id.component], coverage[want.spec.id]
+            )
+            for want in wants
+        }
+
         def at(instant: datetime) -> Instants | None:
-            found = [
-                choose(instant, want.spec.id, want.domain, points[want.spec.id.component], coverage[want.spec.id], now)
-                for want in wants
-            ]
-            chosen = [(str(one.source), one.instant) for one in found if isinstance(one, Chosen)]
+            found = [(source, instant_at(instant, mine, now)) for source, mine in usable.items()]
+            chosen = [(source, one) for source, one in found if one]
             return chosen if len(chosen) == len(found) else None
 
-        found = tightest([(str(item.source), item.instant) for item in items], at) if len(items) > 1 else None
+        found = tightest([(str(item.source), item.instant) for item in items], at)
         return Offer(*found) if found else None
 
     def _outline(self, want: Want, chosen: Chosen) -> PlannedRestore:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.measure import OUT, report
-from benchmarks.stack import data_lab
+from benchmarks.stack import lab
 from dr.app.core import App, open_app
 from dr.app.drills import run_drill
 from dr.app.forecasting import time_models
@@ -74,12 +75,17 @@ class Campaign:
             (self.folder / "scenario.yaml").write_text(SCENARIO)
             self.dr("init", "--repositories")
             for documents in (*TENTHS, TIMES * TENTHS[-1]):
-                self.python("lab.energent", "fill", "--lab", str(self.lab), "--only", "firestore",
-                            "--tenants", str(TENANTS), "--documents", str(documents), "--witness", str(self.folder / "witness.jsonl"))  # fmt: skip
+                self.fill(documents)
                 self.dr("backup", "appdata")
             app = self.app()
             known.write_text(json.dumps([str(point.as_of) for point in list_points(app.vault("appdata"))]))
         return [parse_instant(text) for text in json.loads(known.read_text())]
+
+    def fill(self, documents: int) -> None:
+        """So many for each tenant, with all that is written on record."""
+        size = ("--tenants", str(TENANTS), "--documents", str(documents))
+        record = ("--witness", str(self.folder / "witness.jsonl"))
+        self.python("lab.energent", "fill", "--lab", str(self.lab), "--only", "firestore", *size, *record)
 
     def dr(self, *args: str) -> None:
         self.python(
@@ -112,7 +118,7 @@ class Campaign:
 
     # --- the comparison
 
-    def compare(self, instants: Sequence[datetime]) -> dict[str, object]:
+    def compare(self) -> dict[str, object]:
         app = self.app()
         models = time_models(app)
         spec = next(spec for spec in app.specs(["appdata"]))
@@ -123,12 +129,8 @@ class Campaign:
         fitted = tuple(sample for sample in kept if sample.size.objects < size.objects)
         held = [sample for sample in kept if sample.size.objects == size.objects]
         found = self._forecast(replace(models, samples=fitted), app, size)
-        return {
-            "fitted": _count(fitted),
-            "sizes": _sizes(fitted),
-            "projected": [size.bytes, size.objects],
-            **_told(found, held, fitted, size),
-        }
+        sizes = {"fitted": _count(fitted), "sizes": _sizes(fitted), "projected": [size.bytes, size.objects]}
+        return sizes | _told(found, held, fitted, size)
 
     def _forecast(self, models: TimeModels, app: App, size: Size) -> Forecast:
         """As `dr drill forecast` does it, for a strategy that declares the large size."""
@@ -178,12 +180,17 @@ def _step(step: str, fitted: Sequence[Sample], held: Sequence[Sample], size: Siz
 
 def campaign(folder: Path, fitted: int = FITTED, held: int = HELD) -> dict[str, object]:
     """All of it, or what is left of it."""
-    folder.mkdir(parents=True, exist_ok=True)
     plan = Campaign(folder.resolve(), fitted, held)
-    with data_lab(plan.lab):
-        instants = plan.prepare()
-        plan.drill(instants)
-        return plan.compare(instants)
+    if not plan.lab.exists():
+        shutil.rmtree(plan.folder, ignore_errors=True)  # what was measured in a lab that is gone cannot be gone on with
+        plan.folder.mkdir(parents=True)
+    # left as it stands when something stops it: the next call goes on
+    lab(plan.lab, "up", "--only", "data", "--snapshot-granularity", "1")
+    instants = plan.prepare()
+    plan.drill(instants)
+    result = plan.compare()
+    lab(plan.lab, "down")
+    return result
 
 
 def main(folder: str = str(OUT / "forecast")) -> None:

@@ -10,6 +10,7 @@ from dr.app.core import App
 from dr.model.forecast import Forecast
 from dr.model.ids import SourceId
 from dr.model.plans import DeclaredStep
+from dr.model.samples import Timings
 from dr.model.strategy import FailureDomain
 from dr.plan.forecast import TimeModels, forecasts
 from dr.plan.samples import samples_of
@@ -26,9 +27,10 @@ def region_of(app: App, source: SourceId) -> str:
     return f"{vault} to {spec.place.location}" if vault or spec.place.location else ""
 
 
-def time_models(app: App) -> TimeModels:
-    """From the newest records of restores and drills. `predict(source, method, step, size)` is what a plan asks."""
-    samples = samples_of(read_timings(app.control))
+def time_models(app: App, timings: Sequence[Timings] | None = None) -> TimeModels:
+    """From the newest records of restores and drills, read unless they are at hand. `predict(source, method, step, size)` is
+    what a plan asks."""
+    samples = samples_of(read_timings(app.control) if timings is None else timings)
     return TimeModels(samples, __version__, app.settings.scope, lambda source: region_of(app, source))
 
 

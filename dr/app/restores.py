@@ -11,7 +11,7 @@ from functools import partial
 from dr import __version__
 from dr.app.captures import specs_of
 from dr.app.core import App
-from dr.app.forecasting import region_of
+from dr.app.forecasting import region_of, time_models
 from dr.app.known import refuse_emptied
 from dr.app.overlive import EVERYTHING, Scope, aimed, settled_together
 from dr.app.settled import settled_coverage
@@ -24,6 +24,7 @@ from dr.model.runs import Stamp
 from dr.model.samples import RunKind
 from dr.model.strategy import FailureDomain
 from dr.model.timeline import compact_instant
+from dr.plan.forecast import planned_step
 from dr.plan.modes import MODES
 from dr.plan.predict import predict
 from dr.plan.standing import Standing, standing
@@ -90,7 +91,9 @@ def draft_plan(
     )
     made = replace(settled_together(plan), max_skew=max_skew)
     items = planner(app).items(made)
-    return reviewed(with_steps(made, items, history_of(read_timings(app.control))), items)
+    timings = read_timings(app.control)
+    predict = partial(planned_step, time_models(app, timings))
+    return reviewed(with_steps(made, items, history_of(timings), predict), items)
 
 
 def refuse_unfit(app: App, plan: RestorePlan) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dr.model import graph
 from dr.model.forecast import Forecast, Outlook, StepForecast
 from dr.model.ids import SourceId
+from dr.model.plans import PlannedRestore
 from dr.model.strategy import FailureDomain, Objective, SourceSpec, Strategy
 from dr.model.timeline import format_duration
 from dr.plan.growth import Bounds, Observation, project
@@ -90,6 +92,15 @@ class TimeModels:
         mine = [sample for sample in self.of(source, method) if sample.step != WHOLE]
         newest = mine[-1].run if mine else ""
         return tuple(dict.fromkeys(sample.step for sample in mine if sample.run == newest))
+
+
+def planned_step(models: TimeModels, item: PlannedRestore, step: str) -> graph.Estimate | None:
+    """As a restore plan carries it: the median, and the 95 % bounds as quickest and slowest. None below five samples."""
+    found = models.predict(item.source, item.method, step, Size(bytes=item.size))
+    if found is None or found.low_s is None or found.high_s is None or found.samples < LEAST:
+        return None
+    median, low, high = (timedelta(seconds=value) for value in (found.median_s, found.low_s, found.high_s))
+    return graph.Estimate(median, low, high, found.samples)
 
 
 # --- a row against its RTO -------------------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ import pytest
 from dr.model.forecast import Forecast, Outlook
 from dr.model.samples import ItemTimes, RunKind, StepTime, Timings
 from dr.model.strategy import DeclaredSize, FailureDomain, Frequency, Objective, Place, SourceSpec, Strategy
-from dr.plan.forecast import TimeModels, forecasts
+from dr.plan.forecast import TimeModels, forecasts, planned_step
 from dr.plan.samples import WHOLE, Size, samples_of
 from dr.report.drill_json import _Reader
 from dr.report.forecasts import forecast_item, forecasts_sheet, read_forecast
 from dr.report.sheet import plain
-from tests.unit.fakes import DATABASE, T0
+from tests.unit.fakes import DATABASE, T0, planned
 
 SOURCE_LOST = FailureDomain.SOURCE
 NOISE = (1.0, 1.1, 0.92, 1.04, 0.97, 1.02, 0.9, 1.08)
@@ -156,6 +156,15 @@ def test_a_plan_asks_for_one_step_at_one_size() -> None:
     assert one.low_s < one.median_s < one.high_s
     assert models(*ENOUGH).predict(DATABASE, "firestore-export", "unheard-of", Size(1, 1)) is None
     assert models().predict(DATABASE, "firestore-export", WHOLE, Size(1, 1)) is None
+
+
+def test_a_plan_gets_bounds_from_five_samples_on() -> None:
+    item = replace(planned(DATABASE), method="firestore-export", size=10_000)
+    found = planned_step(models(*ENOUGH), item, "import")
+    assert found is not None
+    assert found.quickest < found.median < found.slowest
+    assert found.samples == 8
+    assert planned_step(models(*ENOUGH[:4]), item, "import") is None
 
 
 def test_what_is_declared_to_take_besides_is_added() -> None:

@@ -7,14 +7,9 @@ from collections.abc import Iterator
 from dr.app.core import App
 from dr.app.watched import watched
 from dr.model.drills import Scenario
-from dr.plan.proof import DrillLine
-from dr.plan.quarters import DrillStanding, Past, drill_standing
+from dr.plan.exercises import past_of
+from dr.plan.quarters import DrillStanding, drill_standing
 from dr.scenarios import load_scenario, shipped
-
-
-def past_of(lines: tuple[DrillLine, ...], scenario: str) -> list[Past]:
-    """Every drill of that scenario that is known."""
-    return [Past(line.at, line.how) for line in lines if line.scenario == scenario]
 
 
 def standing_of(app: App, scenario: Scenario) -> DrillStanding:

@@ -85,6 +85,18 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
+class Credit:
+    """What an agreement gives back to customers when a recovery takes so long or longer."""
+
+    rto_at_least: timedelta
+    percent: float
+    """Of the month's fee."""
+
+
+CREDITS = (Credit(timedelta(hours=4), 25.0),)
+
+
+@dataclass(frozen=True, slots=True)
 class Strategy:
     """The whole table. `margin` (0..1) is the share of the RPO kept free when a cadence is derived."""
 
@@ -95,6 +107,8 @@ class Strategy:
     """Of the file's bytes: which table a run or a drill was judged by."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """US dollars that replace list prices, by name (`dr.plan.prices`)."""
+    credits: tuple[Credit, ...] = CREDITS
+    """Empty: no agreement."""
 
     def objective(self, component: str) -> Objective | None:
         """The row of `component`, or None."""

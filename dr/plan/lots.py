@@ -32,8 +32,8 @@ def draw(
     first = not_before if any(one.start < not_before <= one.end for one in logs) else min(instants)
     last = max(instants)
     share = random.Random(f"{seed}/{source}/{domain}").random()
-    requested = (first + (last - first) * share).replace(microsecond=0)
-    return Drawn(str(source), domain, max(first, requested), first, last, seed)
+    whole = (first + (last - first) * share).replace(microsecond=0) + timedelta(seconds=1)
+    return Drawn(str(source), domain, min(whole, last), first, last, seed)
 
 
 def spread(drawn: Drawn) -> timedelta:

@@ -27,6 +27,7 @@ from dr.run.looking import blind
 from dr.run.measured import Measured, Witness, witness_at
 from dr.run.planning import Planner, Predictions
 from dr.run.restore import ItemResult, RestoreItem, RestoreRunner
+from dr.run.restore import Restored as State
 from dr.run.runner import retain
 from dr.run.searching import searched
 from dr.run.tripwire import apart, tripped
@@ -134,6 +135,7 @@ class DrillRunner:
         made = planner.plan(plan_id, order.requested, asked, self.clock.now())
         items = [self._measured(order, item, witness) for item in made.items]
         results = self.restores.apply(made.plan, items).items if items else ()
+        refuse_parked(results)
         return results, made.unplanned
 
     def _measured(self, order: DrillOrder, item: RestoreItem, witness: Witness) -> RestoreItem:
@@ -150,7 +152,7 @@ class DrillRunner:
             teardown.extend(check for result in results for check in torn_down(result))
             return results, unplanned
 
-        searches = searched(asked, {one: planner.candidates(one) for one in asked}, go)
+        searches = searched([(one, planner.candidates(one)) for one in asked], go)
         ended = self.clock.stamp()
         answers = [(search, search.answer) for search in searches]
         journals = tuple(
@@ -240,6 +242,14 @@ def torn_down(result: ItemResult) -> tuple[Check, ...]:
             *looked,
             Check(f"teardown of {result.item.key}", False, error.message),
         )
+
+
+def refuse_parked(results: Sequence[ItemResult]) -> None:
+    """A drill that a person stopped measured nothing. What it made goes first; raises KeyboardInterrupt."""
+    if any(result.restored is State.PARKED for result in results):
+        for result in results:
+            torn_down(result)
+        raise KeyboardInterrupt
 
 
 def ending_of(order: DrillOrder, error: BaseException, at: datetime) -> DrillEnding:

@@ -5,7 +5,7 @@ Asked for by a scenario with `points: clean`: the newest points hold what must n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -54,9 +54,9 @@ class Search:
         return self.results.get(best if best is not None else min(self.results, default=-1))
 
 
-def searched(asked: Sequence[Asked], candidates: Mapping[Asked, Sequence[datetime]], go: Round) -> list[Search]:
-    """Rounds until every search has its answer; searches go on side by side."""
-    searches = [Search(one, candidates[one]) for one in asked]
+def searched(asked: Sequence[tuple[Asked, Sequence[datetime]]], go: Round) -> list[Search]:
+    """Rounds until every search has its answer; searches go on side by side. `asked`: with the instants of their points."""
+    searches = [Search(one, candidates) for one, candidates in asked]
     number = 1
     while pending := [(search, index) for search in searches if (index := search.next) is not None]:
         wanted = [Asked(search.asked.key, search.asked.spec, search.candidates[index]) for search, index in pending]

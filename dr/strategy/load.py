@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from dr.errors import DrError
 from dr.model.ids import SourceId
-from dr.model.strategy import DeclaredSize, Keep, Objective, Place, SourceSpec, Strategy
+from dr.model.strategy import Credit, DeclaredSize, Keep, Objective, Place, SourceSpec, Strategy
 from dr.strategy.contradictions import contradictions
 from dr.strategy.schema import ObjectiveEntry, SourceEntry, StrategyFile
 from dr.strategy.yamlfile import Step, YamlFile, read_yaml, read_yaml_path
@@ -37,6 +37,7 @@ def _strategy(document: YamlFile, content: bytes) -> Strategy:
         margin=parsed.margin,
         sha256=hashlib.sha256(content).hexdigest(),
         prices=parsed.prices,
+        credits=tuple(Credit(one.rto_at_least, one.percent) for one in parsed.credits),
     )
 
 

@@ -55,6 +55,7 @@ demo: doctor setup ## Fill, back up, lose, restore, measure: the whole job in th
 
 soak: lab-binaries ## Half an hour of the shipped manifests alone, with kills at random; MINUTES=30
 	$(BIN)/python -m lab soak --minutes $(or $(MINUTES),30)
+	$(BIN)/python -m tests.lab.killed_plans --out out/killed-plans.jsonl
 
 conformance: setup ## Contracts against the real thing: make conformance BUCKET=name KEY_RING=projects/P/locations/L/keyRings/R
 	@test -n "$(BUCKET)$(KEY_RING)" || { echo "name a BUCKET or a KEY_RING"; exit 2; }

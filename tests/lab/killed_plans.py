@@ -29,6 +29,7 @@ from dr.app.restores import planner, progress_of
 from dr.model.plans import RestorePlan, Target
 from dr.model.strategy import FailureDomain
 from dr.plan.standing import Standing
+from dr.ports import Json, RestoreWork
 from dr.record.codec import encode
 from dr.run.planning import Want
 from dr.run.recipes import with_steps
@@ -113,12 +114,12 @@ class Campaign:
             left = [check for check in item.restorer.teardown(work, outcomes.get(item.key, {})) if not check.passed]
             assert not left, (item.key, left)
 
-    def _works(self, plan: RestorePlan) -> Iterator[tuple[RestoreItem, object]]:
+    def _works(self, plan: RestorePlan) -> Iterator[tuple[RestoreItem, RestoreWork]]:
         items = planner(self.app).items(plan)
-        return zip(items, works_of(plan, items), strict=True)  # type: ignore[return-value]
+        return zip(items, works_of(plan, items), strict=True)
 
-    def _outcomes(self, plan: RestorePlan) -> dict[str, dict[str, object]]:
-        found: dict[str, dict[str, object]] = {}
+    def _outcomes(self, plan: RestorePlan) -> dict[str, dict[str, Json]]:
+        found: dict[str, dict[str, Json]] = {}
         for outcome in self.app.journal("restores").read(plan.id).record.outcomes:
             for item in plan.items:
                 if outcome.step.startswith(f"{item.key}."):
@@ -132,10 +133,12 @@ class Campaign:
         plan = self.plan()
         answer = self.dr.module("tests.lab.killed_restore", str(self.saved(plan)), "none", "0")
         assert answer.code == 0, answer.err[-1500:]
-        writes = json.loads(answer.out.splitlines()[-1])["writes"]
+        told = json.loads(answer.out.splitlines()[-1])
+        assert [item["state"] for item in told["items"]] == ["done"] * len(plan.items), told["items"]
+        writes = told["writes"]
         names = [name for write in writes if (name := general(write, plan.id))]
         steps = sum(len(item.steps) for item in plan.items)
-        assert len(names) == steps + 3, "plan, claim, each step, and the end"
+        assert len(names) == steps + 3, f"plan, claim, {steps} steps and the end, not {names}"
         result = self.whole(plan)
         self.gone(plan)
         return tuple(Boundary(action, name) for name in names for action in ("kill-before", "kill-after")), result

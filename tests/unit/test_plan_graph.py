@@ -24,7 +24,8 @@ T0 = datetime(2025, 5, 28, 10, tzinfo=UTC)
 
 
 def step(name: str, seconds: float | None = None, *, beside: bool = False, after: tuple[str, ...] = ()) -> PlannedStep:
-    found = Estimate(*(timedelta(seconds=seconds * times) for times in (1, 0.5, 2)), samples=3) if seconds else None
+    one = timedelta(seconds=seconds or 0)
+    found = Estimate(one, one / 2, one * 2, 3) if seconds else None
     return PlannedStep(name, StepKind.WRITE, beside, after, 0, found)
 
 

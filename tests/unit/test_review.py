@@ -17,7 +17,7 @@ from dr.model.plans import RestorePlan, Target
 from dr.model.points import Artefact
 from dr.model.review import ABSENT, Review
 from dr.plan.moved import fingerprint, moved
-from dr.ports import RestoreWork, Step
+from dr.ports import RestoreWork
 from dr.run.measured import Verified
 from dr.run.recipes import history_of, refuse_other_steps, with_steps
 from dr.run.restore import RestoreItem
@@ -235,7 +235,7 @@ def test_a_saved_plan_is_not_applied_by_other_steps_than_were_reviewed() -> None
     restorer = FakeRestorer(MemoryStore())
     plan, items = made(restorer)
     told = with_steps(plan, items, {})
-    restorer.steps = lambda _work: [Step("create", lambda _: {}), Step("drop-all", lambda _: {})]  # type: ignore[method-assign]
+    restorer.recipe = {"create": (), "drop-all": ()}
     with pytest.raises(DrError, match="other steps than were reviewed") as caught:
         refuse_other_steps(told, as_in(told, items))
     assert caught.value.kind is REJECTED

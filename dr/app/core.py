@@ -152,7 +152,17 @@ class App:
     @cached_property
     def kits(self) -> Mapping[str, Kit]:
         """Of every component that has a source in the table."""
-        wiring = Wiring(self.settings, self.clock, self.google, lambda: self.kubernetes, self.store, lambda: self.keys)
+        from dr.record.erasures import read_erasures
+
+        wiring = Wiring(
+            self.settings,
+            self.clock,
+            self.google,
+            lambda: self.kubernetes,
+            self.store,
+            lambda: self.keys,
+            lambda: read_erasures(self.control),
+        )
         rows = [row for row in self.strategy.objectives if row.sources]
         return {row.component: _kit(row.component, wiring) for row in rows}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dr import __version__
 from dr.app.core import App
+from dr.app.erasing import forgotten, remembered, still_known
 from dr.app.forecasting import forecast
 from dr.app.looking_with import looker_of
 from dr.app.mandate import NOBODY, Mandate
@@ -124,7 +125,7 @@ def witness_of(
     """A writer's record if one is given, else the living sources, read beside the restore."""
     if record is not None:
         found = read_witness(record)
-        return f"writer's record, sha256 {found.sha256}", RecordWitness(found.of, disaster)
+        return f"writer's record, sha256 {found.sha256}", RecordWitness(remembered(found.of, forgotten(app)), disaster)
     if scenario.choice is Choice.RANDOM:  # nothing that lives remembers an instant of last year
         return "none: by the restored instant", LivingSource({}, disaster)
     living = {
@@ -139,7 +140,7 @@ def witness_of(
 def _read_living(app: App, spec: SourceSpec, at: datetime) -> Sequence[RestoredItem]:
     witness = app.kits[spec.id.component].witness
     assert witness is not None
-    return tuple(witness.read(spec, at))
+    return still_known(tuple(witness.read(spec, at)), str(spec.id), forgotten(app))
 
 
 def longest_retention(app: App) -> timedelta:

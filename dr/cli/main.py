@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("dr.cli.restore", "Plan, review and apply a restore to a point in time."),
     "bisect": ("dr.cli.bisect", "Search the last clean recovery point by a check of your own."),
     "config": ("dr.cli.config", "What the log of the configuration tells: history, a state, a difference."),
+    "erasure": ("dr.cli.erasure", "The ledger of what was erased, replayed over every restored copy."),
     "drill": ("dr.cli.drill", "Run a restore drill and report what was measured."),
     "audit": ("dr.cli.audit", "Search and verify the audit log in the vault."),
     "runbook": ("dr.cli.runbook", "List, show and step through the runbooks."),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from dr.model.erasure import Erasure
 from dr.model.points import Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Follower, Inspector, KeyWrapper, LiveGuard, LivingWitness, ObjectStore, Restorer, Source
@@ -28,6 +29,8 @@ class Wiring:
     open_store: Callable[[str], ObjectStore]
     keys: Callable[[], tuple[KeyWrapper, ...]] = tuple
     """Key encryption keys, primary first; empty: none is declared."""
+    erasures: Callable[[], tuple[Erasure, ...]] = tuple
+    """Reads the ledger of erased subjects anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from dr.model.bisecting import Bisection, BisectOrder
 from dr.model.dossier import Addendum, Dossier
 from dr.model.drills import DrillEnd, DrillEnding
+from dr.model.erasure import Erasure, Subject, SubjectKind
 from dr.model.evidence import (
     Clocks,
     Drawn,
@@ -199,6 +200,8 @@ runbook_run = record(
     variables=by_name(text),
     steps=many(runbook_step),
 )
+subject = record(Subject, kind=enumeration(SubjectKind), name=text)
+erasure = record(Erasure, id=text, subject=subject, at=instant, by=text, why=text)
 reaped = record(Reaped, unit=text, at=instant, by=text, deleted=many(text))
 used = record(Used, at=instant, strategy=text, settings=text, tool_version=text)
 
@@ -259,6 +262,7 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     Used: ("used", used),
     RunbookRun: ("runbook-run", runbook_run),
     Reaped: ("reaped", reaped),
+    Erasure: ("erasure", erasure),
     Dossier: ("drill-dossier", dossiers.dossier),
     Addendum: ("drill-addendum", dossiers.addendum),
     Campaign: ("mutation-campaign", mutated.campaign),

@@ -93,7 +93,7 @@ def test_a_drill_that_was_killed_is_reaped(site: Site) -> None:
         killed = site.dr.module("tests.lab.killed_drill", "cluster", rf"drills/.*/\d+-.*\.{step}\.json")
         assert killed.code == SIGKILLED, (step, killed)
         left = site.left_overs()["namespaces"] - before["namespaces"]
-        assert len(left) == 3
+        assert left
         (drill,) = {label(site.kube, name) for name in left}
         assert site.dr.fine("drill", "reap", "-o", "json").items == []
         gone = site.dr.fine("drill", "reap", drill, "-o", "json").items

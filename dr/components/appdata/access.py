@@ -16,6 +16,8 @@ from dr.vendors.firestore_operations import Database, Operation
 
 EXPORT, PITR = "firestore-export", "firestore-pitr"
 LONGEST_ID = 63
+TENANT_DOCUMENTS = "tenantDocuments"
+"""Option of a source: the document under which everything of a tenant is."""
 _GRANULARITY, _DEADLINE = timedelta(minutes=1), timedelta(hours=12)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from dr.components.appdata.access import PITR, FirestoreApi, FirestoreOptions, living
+from dr.components.appdata.access import PITR, TENANT_DOCUMENTS, FirestoreApi, FirestoreOptions, living
 from dr.components.appdata.contents import database_items, same_contents
+from dr.components.appdata.erasing import STEP as ERASE
+from dr.components.appdata.erasing import Erasing, erased_checks, kept_by
 from dr.components.appdata.exporting import restored_items
 from dr.components.appdata.following import followed, started_once
 from dr.components.appdata.reviewing import review_new_database
@@ -34,6 +36,7 @@ class PitrRestorer:
     api: FirestoreApi
     clock: Clock
     method: str = PITR
+    erasing: Erasing | None = None
 
     def outline(
         self,
@@ -74,6 +77,7 @@ class PitrRestorer:
             reasons=(f"cloned from {options.database} as of {format_instant(instant)}", sized),
             details={
                 "project": options.project,
+                TENANT_DOCUMENTS: str(spec.options.get(TENANT_DOCUMENTS) or ""),
                 "database": options.database,
                 "uid": database.uid,
                 "deadline_s": options.deadline.total_seconds(),
@@ -86,6 +90,7 @@ class PitrRestorer:
             Step("reserve", database.reserve, kind=StepKind.PREPARE),
             Step("clone", partial(self._clone, work, database)),
             Step("follow", partial(self._follow, work, database), kind=StepKind.WAIT, size=work.item.size),
+            *self._erase(work, database),
             Step("serve", database.serve, kind=StepKind.SERVE),
         )
 
@@ -123,6 +128,10 @@ class PitrRestorer:
         followed(self.api, name, "clone", RESTORE_FAILED, limit, context)
         return database.made()
 
+    def _erase(self, work: RestoreWork, database: NewDatabase) -> Sequence[Step]:
+        erasing = self.erasing
+        return (Step(ERASE, partial(erasing.run, work, database)),) if erasing else ()
+
     def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
         return restored_items(NewDatabase.of(self.api, work.item))
 
@@ -130,15 +139,17 @@ class PitrRestorer:
         """Every document against the source as it was at the instant, while it stands."""
         database, title = NewDatabase.of(self.api, work.item), "documents equal the source's at the instant"
         source = str(work.item.details["database"])
+        kept = kept_by(self.erasing, work)
         found = self.api.database(database.project, source)
         if found is None or found.uid != work.item.details["uid"]:
             return (Check(title, False, f"database {source} is gone: nothing to compare the clone with"),)
         return (
             same_contents(
                 title,
-                lambda: database_items(self.api, database.project, source, work.item.instant),
+                lambda: filter(kept, database_items(self.api, database.project, source, work.item.instant)),
                 lambda: database_items(self.api, database.project, database.name),
             ),
+            *erased_checks(self.erasing, work, database, outcomes),
         )
 
     def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:

@@ -69,6 +69,8 @@ def wanted_of(names: Names, manifest: PointManifest, vault: ObjectStore, native:
     for item in read_items(vault.stream(found.name, generation=found.generation or None)):
         if names.partial and (item.namespace or item.name) not in names.namespaces:
             continue
+        if (item.name if item.resource == "namespaces" else item.namespace) in names.erased:
+            continue
         why = not_restored(item, excluded, dynamic)
         if why:
             wanted.out[why][item.resource] += 1

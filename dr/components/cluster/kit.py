@@ -28,7 +28,11 @@ def kit(wiring: Wiring) -> Kit:
     return Kit(
         source=lambda spec: VeleroSource(spec, velero, wiring.clock),
         inspectors=(VeleroInspector(),),
-        restorers=(VeleroRestorer(velero, wiring.clock, database_at=_network(wiring.settings.endpoints.firestore)),),
+        restorers=(
+            VeleroRestorer(
+                velero, wiring.clock, ledger=wiring.erasures, database_at=_network(wiring.settings.endpoints.firestore)
+            ),
+        ),
         witness=LivingCluster(velero, wiring.clock),
         sweep=Sweeping(velero, wiring.clock).sweep,
         guard=ClusterGuard(velero),

@@ -29,6 +29,8 @@ class Names:
     isolated: bool
     partial: bool = False
     """Whether the restore is of a part of the backup."""
+    erased: frozenset[str] = frozenset()
+    """Namespaces of the backup that stay out, because their tenant was erased."""
 
     @property
     def folder(self) -> str:
@@ -68,13 +70,21 @@ def names_of(work: RestoreWork) -> Names:
         namespaces=mapped(target, _meant(work, [str(name) for name in sequence(details, "namespaces")])),
         isolated=target.isolated,
         partial=bool(target.scope),
+        erased=erased_of(work),
     )
 
 
 def _meant(work: RestoreWork, captured: Sequence[str]) -> Sequence[str]:
     """All of the backup, unless the plan is for a part."""
-    planned = mapping(work.item.details, "namespaces")
-    return [name for name in captured if name in planned] if work.item.target.scope else captured
+    planned, erased = mapping(work.item.details, "namespaces"), erased_of(work)
+    if work.item.target.scope:
+        return [name for name in captured if name in planned]
+    return [name for name in captured if name not in erased]
+
+
+def erased_of(work: RestoreWork) -> frozenset[str]:
+    """As the plan has it."""
+    return frozenset(str(name) for name in sequence(work.item.details, "erased"))
 
 
 def mapped(target: Target, namespaces: Sequence[str]) -> Mapping[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dr.components.cluster.access import ClusterOptions, KubeApi
+from dr.components.cluster.erased import erased_among
 from dr.components.cluster.holding import excluded_kinds
 from dr.components.cluster.layout import METHOD
 from dr.components.cluster.names import mapped
 from dr.components.cluster.scoping import TENANT_LABEL, in_scope
 from dr.errors import NOT_FOUND, TARGET_EXISTS, TARGET_PROTECTED, DrError
+from dr.model.erasure import Erasure
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -17,7 +19,13 @@ from dr.vendors.kubernetes_objects import NAMESPACES, mapping, name_of, sequence
 
 
 def outline(
-    kube: KubeApi, spec: SourceSpec, manifest: PointManifest, domain: FailureDomain, target: Target, database: str = ""
+    kube: KubeApi,
+    spec: SourceSpec,
+    manifest: PointManifest,
+    domain: FailureDomain,
+    target: Target,
+    database: str = "",
+    ledger: Sequence[Erasure] = (),
 ) -> PlannedRestore:
     """Reads the target's namespaces only. `database`: where restored databases are served, `127.0.0.1/32:8443`.
     Raises DrError TARGET_EXISTS, TARGET_PROTECTED."""
@@ -25,7 +33,10 @@ def outline(
     captured = [str(name) for name in sequence(manifest.details, "namespaces")]
     if not captured:
         raise DrError(NOT_FOUND, f"{manifest.name} names no namespaces")
-    namespaces = mapped(target, in_scope(target, captured, _tenants(manifest), text(spec.options, TENANT_LABEL)))
+    tenants = tenants_of(manifest)
+    erased = erased_among(captured, tenants, ledger)
+    left = [name for name in captured if name not in erased]
+    namespaces = mapped(target, in_scope(target, left, tenants, text(spec.options, TENANT_LABEL)))
     living = living_namespaces(kube, namespaces)
     refuse_living(target, spec.id.name, living)
     refuse_mapped_onto(target, namespaces, living)
@@ -48,13 +59,14 @@ def outline(
             "cutover": dict(mapping(spec.options, "cutover")),
             "allowEgress": [*options.allow_egress, *([database] if database and options.cutover else [])],
             "replaceSecrets": list(options.replace_secrets),
+            "erased": list(erased),
             "probe": dict(mapping(spec.options, "probe")),
             "deadline_s": options.deadline.total_seconds(),
         },
     )
 
 
-def _tenants(manifest: PointManifest) -> Mapping[str, str]:
+def tenants_of(manifest: PointManifest) -> Mapping[str, str]:
     """As their labels were when the point was made."""
     return {name: str(tenant) for name, tenant in mapping(manifest.details, "tenants").items()}
 

@@ -10,9 +10,11 @@ from functools import partial
 from dr.components.cluster.access import Cutover, Velero
 from dr.components.cluster.comparing import compare, contents
 from dr.components.cluster.containing import contain
+from dr.components.cluster.erased import STEP as ERASE
+from dr.components.cluster.erased import Ledger, Unerased
 from dr.components.cluster.layout import METHOD
 from dr.components.cluster.names import names_of
-from dr.components.cluster.outlining import has_native, outline
+from dr.components.cluster.outlining import has_native, outline, tenants_of
 from dr.components.cluster.probing import Probing
 from dr.components.cluster.releasing import Releasing
 from dr.components.cluster.restoring import Restoring, warned
@@ -43,6 +45,7 @@ class VeleroRestorer:
     velero: Velero
     clock: Clock
     healthy_s: float = _HEALTHY_S
+    ledger: Ledger = tuple
     database_at: str = ""
     """Where restored databases are served, as an address and port, when it is no public name: a contained application reaches it."""
 
@@ -60,7 +63,7 @@ class VeleroRestorer:
     ) -> PlannedRestore:
         if not isinstance(origin, PointManifest):
             raise DrError(NOT_FOUND, f"{spec.id} has no living history; it is restored from recovery points")
-        return outline(self.velero.kube, spec, origin, domain, target, self.database_at)
+        return outline(self.velero.kube, spec, origin, domain, target, self.database_at, self.ledger())
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         names, staging, restoring = names_of(work), self._staging(work), self._restoring(work)
@@ -74,12 +77,17 @@ class VeleroRestorer:
             # copies go into Velero's bucket, where nothing acts on them: the namespaces need not be contained yet
             Step("stage", staging.stage, kind=StepKind.COPY, size=size, beside=names.isolated),
             Step("import-backup", staging.import_backup, kind=StepKind.PREPARE),
+            Step(ERASE, self._unerased(work).run, kind=StepKind.CHECK),
             Step("restore", restoring.request),
             Step("follow", restoring.follow, kind=StepKind.WAIT, size=size),
             *inert,
             Step("rewire", releasing.rewire, after=("appdata",) if _DATABASE in work.siblings else ()),
             Step("release", releasing.release, kind=StepKind.SERVE),
         )
+
+    def _unerased(self, work: RestoreWork) -> Unerased:
+        names, tenants = names_of(work), tenants_of(_manifest(work))
+        return Unerased(self.ledger, list(names.namespaces), tenants, sorted(names.erased))
 
     def _probe(self, work: RestoreWork) -> Sequence[Step]:
         """Nothing is restored into a namespace that a probe gets out of."""
@@ -141,6 +149,7 @@ class VeleroRestorer:
             *compared,
             Check("velero restore", True, warned(outcomes.get("follow", {}))),
             Check("application health", good, said),
+            self._unerased(work).check(),
         )
 
     def review(self, work: RestoreWork) -> Review:

@@ -37,7 +37,8 @@ def kit(wiring: Wiring) -> Kit:
         return ConfigSource(follower(spec))
 
     restorers = tuple(
-        ConfigRestorer(wiring.kubernetes(), sealer, vault, wiring.clock, method) for method in (LOG, PACK)
+        ConfigRestorer(wiring.kubernetes(), sealer, vault, wiring.clock, method, wiring.erasures)
+        for method in (LOG, PACK)
     )
     return Kit(
         source=source,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from dr.changelog.seal import Sealer
+from dr.components.cluster.erased import erased_among
 from dr.components.cluster.names import Names
 from dr.components.cluster.outlining import living_namespaces, refuse_living, refuse_mapped_onto
 from dr.components.cluster.scoping import TENANT_LABEL, in_scope, tenants_by_label
@@ -19,6 +20,7 @@ from dr.components.config.state import ObjectKey
 from dr.components.config.targets import Form, spaces_for
 from dr.components.config.wanted import Origin, Wanted, unsealed
 from dr.errors import NOT_FOUND, DrError
+from dr.model.erasure import Erasure
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -37,6 +39,7 @@ class Outlining:
     sealer: Sealer | None
     vault: ObjectStore
     method: str
+    ledger: Sequence[Erasure] = ()
 
     def outline(
         self,
@@ -51,6 +54,9 @@ class Outlining:
         found = tuple(sorted({key.space for key in wanted} - {""}))
         if not found:
             raise DrError(NOT_FOUND, f"{spec.id} holds nothing at {format_instant(requested)}")
+        erased = erased_among(found, tenants_in(spec, wanted), self.ledger)
+        found = tuple(name for name in found if name not in erased)
+        wanted = {key: body for key, body in wanted.items() if key.space not in erased}
         spaces = spaces_for(target, _meant(spec, target, wanted, found))
         living = living_namespaces(self.api, spaces)
         refuse_living(target, spec.id.name, living)
@@ -82,6 +88,8 @@ class Outlining:
                 "kinds": kinds,
                 "cutover": dict(mapping(spec.options, "cutover")),
                 "replaceSecrets": list(ConfigOptions.read(spec).replace_secrets),
+                "erased": list(erased),
+                TENANT_LABEL: text(spec.options, TENANT_LABEL),
             },
         )
 
@@ -116,9 +124,16 @@ class Outlining:
 
 def _meant(spec: SourceSpec, target: Target, wanted: Wanted, found: tuple[str, ...]) -> tuple[str, ...]:
     """By the labels that the namespaces had at the instant."""
-    label = text(spec.options, TENANT_LABEL)
-    spaces = [body for key, body in wanted.items() if key.kind == NAMESPACE_KIND]
-    return in_scope(target, found, tenants_by_label(spaces, label), label)
+    return in_scope(target, found, tenants_in(spec, wanted), text(spec.options, TENANT_LABEL))
+
+
+def tenants_in(spec: SourceSpec, wanted: Wanted) -> Mapping[str, str]:
+    return tenants_labelled(wanted, text(spec.options, TENANT_LABEL))
+
+
+def tenants_labelled(wanted: Wanted, label: str) -> Mapping[str, str]:
+    """Namespace -> tenant, by the labels that the namespaces had at the instant."""
+    return tenants_by_label([body for key, body in wanted.items() if key.kind == NAMESPACE_KIND], label)
 
 
 def _size(origin: PointManifest | Coverage) -> int:

@@ -10,13 +10,16 @@ from functools import partial
 from dr.changelog import LogReader
 from dr.changelog.seal import Sealer
 from dr.components.cluster.containing import contain
+from dr.components.cluster.erased import STEP as ERASE
+from dr.components.cluster.erased import Ledger, Unerased
+from dr.components.cluster.scoping import TENANT_LABEL
 from dr.components.cluster.tripwire import Tripwire
 from dr.components.config.access import ConfigApi
 from dr.components.config.applying import Applying
 from dr.components.config.deciding import newer
 from dr.components.config.evidence import Evidence
 from dr.components.config.living import resources_of
-from dr.components.config.outlining import Outlining
+from dr.components.config.outlining import Outlining, tenants_labelled
 from dr.components.config.reviewing import review
 from dr.components.config.teardown import teardown
 from dr.errors import RESTORE_FAILED, DrError
@@ -26,7 +29,7 @@ from dr.model.points import Check, Coverage, PointManifest
 from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Json, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
-from dr.vendors.kubernetes_objects import sequence, uid_of
+from dr.vendors.kubernetes_objects import sequence, text, uid_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class ConfigRestorer:
     vault: Callable[[], ObjectStore]
     clock: Clock
     method: str
+    ledger: Ledger = tuple
 
     def outline(
         self,
@@ -47,7 +51,7 @@ class ConfigRestorer:
         domain: FailureDomain,
         target: Target,
     ) -> PlannedRestore:
-        outlining = Outlining(self.api, self.sealer(), self.vault(), self.method)
+        outlining = Outlining(self.api, self.sealer(), self.vault(), self.method, self.ledger())
         return outlining.outline(spec, origin, requested, domain, target)
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
@@ -61,7 +65,20 @@ class ConfigRestorer:
             Step("verify", partial(self._verify, applying), kind=StepKind.CHECK),
         ]
         read = Step("read", applying.read, after=after, kind=StepKind.VERIFY, size=work.item.size)
-        return (read, *contained, *applying.steps(), Step("settle", applying.settle), *([] if isolated else rest))
+        erase = Step(ERASE, lambda ctx: self._unerased(applying).run(ctx), kind=StepKind.CHECK)
+        return (
+            read,
+            erase,
+            *contained,
+            *applying.steps(),
+            Step("settle", applying.settle),
+            *([] if isolated else rest),
+        )
+
+    def _unerased(self, applying: Applying) -> Unerased:
+        names, details = applying.form.names, applying.work.item.details
+        tenants = tenants_labelled(applying.wanted, text(details, TENANT_LABEL))
+        return Unerased(self.ledger, list(names.namespaces), tenants, [str(one) for one in sequence(details, "erased")])
 
     def _newer(self, applying: Applying, context: StepContext) -> Json:
         """What was made after the instant goes only when a person said so."""
@@ -90,7 +107,8 @@ class ConfigRestorer:
         return Evidence(self._applying(work)).contents()
 
     def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
-        checks = Evidence(self._applying(work)).checks(outcomes)
+        applying = self._applying(work)
+        checks = (*Evidence(applying).checks(outcomes), self._unerased(applying).check())
         if work.manifest is not None:
             return checks
         # a hole behind the instant is why it is that instant: nothing of what was seen later could be used

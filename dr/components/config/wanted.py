@@ -20,7 +20,7 @@ from dr.model.ids import SourceId
 from dr.model.plans import PlannedRestore
 from dr.model.points import PointManifest
 from dr.ports import ObjectStore
-from dr.vendors.kubernetes_objects import mapping
+from dr.vendors.kubernetes_objects import mapping, sequence
 
 Wanted = Mapping[ObjectKey, Plain]
 
@@ -53,7 +53,11 @@ class Origin:
 
 
 def part_of(wanted: Wanted, item: PlannedRestore) -> Wanted:
-    """What is in the plan's namespaces, when a person named a part; nothing that belongs to the whole cluster then."""
+    """What is in the plan's namespaces, when a person named a part; nothing that belongs to the whole cluster then. Nothing of
+    an erased tenant."""
+    erased = {str(name) for name in sequence(item.details, "erased")}
+    if erased:
+        wanted = {key: body for key, body in wanted.items() if key.space not in erased}
     if not item.target.scope:
         return wanted
     spaces = mapping(item.details, "namespaces")

@@ -161,12 +161,12 @@ def _exchanged(subject: Subject, rng: Random) -> Edit:
 def _tail(subject: Subject, rng: Random) -> Edit:
     """Nothing in the vault can tell that more was there: only the writes that are missing do, as a loss."""
     log = _log(subject)
-    with_entries = [segment for segment in log.loose if segment.lines]
+    with_entries = [one for one in log.loose if any(not _poison(line) for line in one.lines)]
     if not with_entries:
         raise Unsuitable("no entry lies behind the last pack")
     first = with_entries[-1].head.seq
     files: dict[str, bytes | None] = {one.unit.name: None for one in log.loose if one.head.seq >= first}
-    behind = {str(line["key"]) for one in log.loose if one.head.seq >= first for line in one.lines}
+    behind = {str(line["key"]) for one in log.loose if one.head.seq >= first for line in one.lines if not _poison(line)}
     before = {str(line["key"]) for one in log.segments if one.head.seq < first for line in one.lines}
     if behind <= before:
         raise Unsuitable("the end of the log says nothing new")

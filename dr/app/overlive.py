@@ -13,13 +13,14 @@ from dr.components.wiring import Kit
 from dr.errors import NOT_FOUND, REJECTED, USAGE, DrError
 from dr.model.ids import Slot
 from dr.model.plans import PlannedRestore, RestorePlan, Target
+from dr.model.points import PointManifest
 from dr.model.strategy import SourceSpec
 from dr.ports import Json, Restorer
 from dr.record.catalogue import ReadPoint, find_point
 from dr.record.holds import active_holds
 from dr.run.overlive import SURVEY, OverLive, UndoPoints, is_over_live
 from dr.run.runner import CaptureResult
-from dr.run.undo import Undone, undo_item
+from dr.run.undo import Undone, undo_item, without_needless
 
 TENANT, NAMESPACE = "tenant:", "namespace:"
 _OF_NAMESPACES = ("cluster", "config")
@@ -133,7 +134,7 @@ def undo_plan(app: App, plan: RestorePlan, now: datetime) -> RestorePlan:
     items = [found for item in plan.items if (found := _undone(app, plan, item, done)) is not None]
     if not items:
         raise DrError(NOT_FOUND, f"{plan.id} changed nothing yet: there is nothing to undo")
-    return RestorePlan(f"{plan.id}-undo", now, now, app.strategy.sha256, tuple(items))
+    return RestorePlan(f"{plan.id}-undo", now, now, app.strategy.sha256, without_needless(items))
 
 
 def _undone(app: App, plan: RestorePlan, item: PlannedRestore, done: Mapping[str, Json]) -> PlannedRestore | None:
@@ -141,7 +142,12 @@ def _undone(app: App, plan: RestorePlan, item: PlannedRestore, done: Mapping[str
     mine = {name.removeprefix(prefix): data for name, data in done.items() if name.startswith(prefix)}
     if not is_over_live(item) or SURVEY not in mine:
         return None
-    return undo_item(Undone(plan.id, item, mine), lambda name: _point(app, item, name))
+
+    def outline(manifest: PointManifest, target: Target) -> PlannedRestore:
+        restorer = app.restorers[manifest.method]
+        return restorer.outline(app.spec(item.source), manifest, manifest.as_of, item.domain, target)
+
+    return undo_item(Undone(plan.id, item, mine), lambda name: _point(app, item, name), outline)
 
 
 def _point(app: App, item: PlannedRestore, name: str) -> ReadPoint:

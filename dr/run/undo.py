@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-from dr.model.plans import PlannedRestore, PointRef
-from dr.model.timeline import format_instant, parse_instant
+from dr.errors import REJECTED, DrError
+from dr.model.plans import PlannedRestore, PointRef, Target
+from dr.model.points import PointManifest
+from dr.model.timeline import format_instant
 from dr.ports import Json
 from dr.record.catalogue import ReadPoint
 from dr.run.overlive import NO_UNDO_POINT, ONLY_RELEASE, PROVE, SURVEY, UNDO, UNDO_OF
 
 CUT_BACK = "firestore-cut-back"
-_CUT_OVER, _BACK_OUT = "cut-over", "back-out"
+_BACK_OUT = "back-out"
 _EVERYTHING = ("secret:*", "newer")
 """An undo brings back what was there, rotated Secrets too, and removes what the restore made."""
 
@@ -27,69 +28,80 @@ class Undone:
     outcomes: Mapping[str, Json]
 
 
-def undo_item(undone: Undone, point: Callable[[str], ReadPoint]) -> PlannedRestore | None:
-    """None when nothing of it is left to undo."""
+Outline = Callable[[PointManifest, Target], PlannedRestore]
+"""As the restorer of the point's method says it."""
+
+
+def undo_item(undone: Undone, point: Callable[[str], ReadPoint], outline: Outline) -> PlannedRestore | None:
+    """None when nothing of it is left to undo. Raises DrError REJECTED for what undid a cut-over itself."""
     item, outcomes = undone.item, undone.outcomes
     whole_database = item.source.component == "appdata" and not item.details.get("tenant")
     if whole_database:
+        if item.method == CUT_BACK:
+            text = f"{undone.plan_id} went back from a cut-over; to go forward again, restore again"
+            raise DrError(REJECTED, text, hint="dr restore --point-in-time T --over NAME")
         if item.details.get("cutover_elsewhere"):
-            return _to_release(undone) if _CUT_OVER not in outcomes else None
+            return _to_release(undone)  # what the cluster's own undo brings back names the database of before
         if outcomes.get(_BACK_OUT, {}).get("backed_out"):
             return None
         return _cut_back(undone)
     name = str(outcomes.get(UNDO, {}).get("point", ""))
-    return _to_point(undone, point(name)) if name else _to_release(undone)
+    return _to_point(undone, point(name), outline) if name else _to_release(undone)
 
 
-def _base(undone: Undone, *reasons: str, **details: object) -> PlannedRestore:
-    item = undone.item
-    ended = {} if PROVE in undone.outcomes or "verify" in undone.outcomes else {NO_UNDO_POINT: True}
-    kept = {**item.details, **details, UNDO_OF: undone.plan_id}
-    if "tenant" not in item.details:
-        kept.update(ended)  # a tenant's database lives and is whole: what is there now can be kept
+def _marks(undone: Undone) -> dict[str, object]:
+    """What the undo must know of what it undoes. A tenant's database lives and is whole: what is there now can be kept."""
+    ended = PROVE in undone.outcomes or "verify" in undone.outcomes
+    kept = ended or "tenant" in undone.item.details
+    return {UNDO_OF: undone.plan_id, **({} if kept else {NO_UNDO_POINT: True})}
+
+
+def without_needless(items: Sequence[PlannedRestore]) -> tuple[PlannedRestore, ...]:
+    """Where a cluster goes back, it lets the writers write when it is done, and nothing else may before."""
+    cluster = any(item.source.component == "cluster" and not item.details.get(ONLY_RELEASE) for item in items)
+    return tuple(item for item in items if not (cluster and item.details.get(ONLY_RELEASE)))
+
+
+def _base(undone: Undone, reason: str, **details: object) -> PlannedRestore:
     return replace(
-        item,
-        predicted=None if not item.predicted else timedelta(seconds=item.predicted.total_seconds()),
+        undone.item,
+        point=None,
+        predicted=None,
+        cost_usd=0.0,
         creates=(),
-        reasons=(f"undoes {undone.plan_id}", *reasons),
-        details=kept,
+        steps=(),
+        review=None,
+        reasons=(f"undoes {undone.plan_id}: {reason}",),
+        details={**undone.item.details, **_marks(undone), **details},
     )
 
 
 def _to_release(undone: Undone) -> PlannedRestore:
-    base = _base(undone, "nothing was changed but the fence: the writers may write again", **{ONLY_RELEASE: True})
-    return replace(base, point=None)
+    return _base(undone, "nothing was changed but the fence; the writers may write again", **{ONLY_RELEASE: True})
 
 
 def _cut_back(undone: Undone) -> PlannedRestore:
     source = str(undone.item.details["database"])
     words = f"the application is cut over to {source}, which was not touched; the restored database stays"
-    return replace(_base(undone, words, **{NO_UNDO_POINT: True}), method=CUT_BACK, point=None, cost_usd=0.0, size=0)
+    healthy = undone.outcomes[SURVEY].get("healthy", True)
+    base = _base(undone, words, **{NO_UNDO_POINT: True, "was_healthy": healthy})
+    return replace(base, method=CUT_BACK, size=0)
 
 
-def _to_point(undone: Undone, point: ReadPoint) -> PlannedRestore:
+def _to_point(undone: Undone, point: ReadPoint, outline: Outline) -> PlannedRestore:
     """The undo point, over the same part of the same source."""
-    manifest, made = point.manifest, undone.outcomes.get("restore", {}).get("restore", "")
-    at = parse_instant(str(undone.outcomes[UNDO]["as_of"]))
-    words = f"back to the undo point {point.ref.name}, as of {format_instant(at)}"
-    kinds = undone.outcomes[SURVEY].get("kinds") or undone.item.details.get("kinds", [])
-    base = _base(undone, words, restores=[made] if made else [], kinds=kinds)
-    target = replace(
-        base.target, named=_EVERYTHING, names=_names(undone.item, manifest.as_of.strftime("%Y%m%dt%H%M%Sz"))
-    )
+    names = {name: there for name, there in undone.item.target.names.items() if name != "database"}
+    target = replace(undone.item.target, named=_EVERYTHING, names=names)
+    outlined = outline(point.manifest, target)
+    made = undone.outcomes.get("restore", {}).get("restore", "")
+    more = _marks(undone) | {"restores": [made] if made else []}
+    if kinds := undone.outcomes[SURVEY].get("kinds"):
+        more["kinds"] = kinds
+    words = f"undoes {undone.plan_id}: back to the undo point, as of {format_instant(point.manifest.as_of)}"
     return replace(
-        base,
-        method=manifest.method,
+        outlined,
         point=PointRef(point.ref.name, point.ref.generation, point.ref.sha256),
-        instant=manifest.as_of,
-        target=target,
-        size=manifest.size,
-        details={**base.details, "folder": manifest.details.get("folder", "")},
+        instant=point.manifest.as_of,
+        reasons=(words, *outlined.reasons),
+        details={**outlined.details, **more},
     )
-
-
-def _names(item: PlannedRestore, stamp: str) -> Mapping[str, str]:
-    """A database made by the undo has a name of its own."""
-    if "database" not in item.target.names:
-        return item.target.names
-    return {**item.target.names, "database": f"{str(item.details['database'])[:40].rstrip('-')}-undo-{stamp}"}

@@ -73,7 +73,9 @@ class DatabaseGuard:
         assert cutover is not None  # `prepare` refused
         within = text(details, "cutover", "healthyWithin")
         seconds = (parse_duration(within) if within else _HEALTHY).total_seconds()
-        return Application(self.kube(), cutover, work.plan_id, seconds)
+        # going back to what the application did not work on is what was asked for
+        demanded = work.item.details.get("was_healthy") is not False
+        return Application(self.kube(), cutover, work.plan_id, seconds, demanded)
 
     def survey(self, work: RestoreWork) -> Json:
         project, source = _place(work)
@@ -81,7 +83,14 @@ class DatabaseGuard:
         if _tenant(work):
             return {"living": living, "writers": []}
         application = self._application(work)
-        return {"living": living, "pointed_at": application.pointed_at(), "writers": application.fence.survey()}
+        good, said = application.health()
+        return {
+            "living": living,
+            "pointed_at": application.pointed_at(),
+            "healthy": good,
+            "said": said,
+            "writers": application.fence.survey(),
+        }
 
     def fence(self, work: RestoreWork, context: StepContext) -> Json:
         """A tenant's documents are written on conditions instead, so that nobody else need be stopped."""
@@ -98,7 +107,8 @@ class DatabaseGuard:
         return floor if floor == fenced else floor + step
 
     def release(self, work: RestoreWork, context: StepContext) -> Json:
-        if _tenant(work) or work.item.details.get(ELSEWHERE):
+        left = work.item.details.get(ELSEWHERE) and not work.item.details.get("only_release")
+        if _tenant(work) or left:
             return {"opened": []}
         return self._application(work).fence.open(_owners(work))
 

@@ -34,6 +34,8 @@ class Application:
     plan_id: str
     healthy_s: float
     """How long it may take until it says that it works, seconds."""
+    demanded: bool = True
+    """Whether it must work. One that goes back to what it did not work on before need not."""
 
     @property
     def fence(self) -> Fence:
@@ -61,14 +63,13 @@ class Application:
     def start(self, owners: Sequence[str], context: StepContext) -> Json:
         """Open the fence, and wait for the declared workload's own word."""
         opened = self.fence.open(owners)
-        began, said = context.clock.stamp(), ""
-        while context.clock.stamp().seconds_since(began) <= self.healthy_s:
-            good, said = self.health()
-            if good:
-                return {**opened, "healthy": True, "said": said}
+        began = context.clock.stamp()
+        good, said = self.health()
+        while not good and self.demanded and context.clock.stamp().seconds_since(began) <= self.healthy_s:
             context.progress(0, None, "healthy")
             context.clock.sleep(_LOOK_S)
-        return {**opened, "healthy": False, "said": said}
+            good, said = self.health()
+        return {**opened, "healthy": good, "said": said}
 
     def health(self) -> tuple[bool, str]:
         """Whether it is healthy now, and in what words."""
@@ -95,7 +96,7 @@ class Application:
 
     def _back_out(self, back: str, owners: Sequence[str], context: StepContext) -> Json:
         """The application reads the name of its database when it starts: it is stopped, pointed back and started anew."""
-        if context.outcome(START)["healthy"]:
+        if context.outcome(START)["healthy"] or not self.demanded:
             return {"backed_out": False}
         fence = self.fence
         fence.close(fence.survey(), context)

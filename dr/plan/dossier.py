@@ -10,12 +10,11 @@ from dr.model.dossier import (
     DrillFinding,
     Exclusion,
     Past,
-    People,
     SealedPoint,
     Segregation,
     Severity,
 )
-from dr.model.evidence import DrillReport, DrillRow, StepTiming, Verdict
+from dr.model.evidence import DrillReport, DrillRow, People, StepTiming, Verdict
 from dr.plan.proof import UNDRILLED
 
 TREND = 12

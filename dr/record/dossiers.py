@@ -14,14 +14,13 @@ from dr.model.dossier import (
     JournalledStep,
     ObjectiveSet,
     Past,
-    People,
     Previous,
     Said,
     SealedPoint,
     Segregation,
     Severity,
 )
-from dr.model.evidence import Verdict
+from dr.model.evidence import People, Verdict
 from dr.model.strategy import FailureDomain
 from dr.record.shapes import boolean, by_name, enumeration, instant, integer, many, number, optional, record, text
 

@@ -16,12 +16,11 @@ from dr.model.dossier import (
     Intervention,
     JournalledStep,
     ObjectiveSet,
-    People,
     Previous,
     SealedPoint,
     Segregation,
 )
-from dr.model.evidence import DrillReport
+from dr.model.evidence import DrillReport, People
 from dr.model.plans import PlannedRestore, RestorePlan
 from dr.model.points import PointManifest
 from dr.model.runs import RunEnd, StepOutcome

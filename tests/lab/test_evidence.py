@@ -30,7 +30,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def drill(stage: Stage) -> str:
     """One that was held with all flags; the files of its report lie in the work folder."""
-    stage.dr.fine("drill", "run", "appdata", *PEOPLE, "--runbook", "appdata-source", "--declare", "new project=10m", "-o", "name")
+    stage.dr.fine(
+        "drill", "run", "appdata", *PEOPLE, "--runbook", "appdata-source", "--declare", "new project=10m", "-o", "name"
+    )
     name = stage.dr.fine("drill", "report", "-o", "name").out.strip()
     for form, file in (("json", "report.json"), ("html", "report.html")):
         (stage.dr.work / file).write_text(stage.dr.fine("drill", "report", name, "-o", form).out)

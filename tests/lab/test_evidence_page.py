@@ -21,7 +21,9 @@ from tests.unit.watched_world import CONFIG
 
 pytestmark = pytest.mark.lab
 NAME = "quarterly-20250528T100012Z-9f02"
-BROKEN = "data/appdata.firestore.energent-metadata-production@20250528T100000Z/1/output-0: sha256 differs from the manifest"
+BROKEN = (
+    "data/appdata.firestore.energent-metadata-production@20250528T100000Z/1/output-0: sha256 differs from the manifest"
+)
 OPENED = "document.querySelectorAll('details').forEach(found => found.open = true)"
 
 
@@ -45,7 +47,9 @@ def page(here: Site) -> Path:
         seal_drill(here.app, f"quarterly-{number}")
         here.clock.advance(90 * 86400)
     broken = measured(43, Verdict.FAILED, domain=FailureDomain.LOGICAL, findings=(BROKEN,))
-    lucky = measured(52, Verdict.LUCKY, component="config", source=str(CONFIG), findings=("the mode guarantees nothing",))
+    lucky = measured(
+        52, Verdict.LUCKY, component="config", source=str(CONFIG), findings=("the mode guarantees nothing",)
+    )
     hold_drill(here, NAME, [measured(), broken, lucky, IDLE])
     add_note(here.app, NAME, ANN, "restarted the storage proxy by hand")
     seal_drill(here.app, NAME)
@@ -67,7 +71,14 @@ def test_it_is_readable_and_asks_nobody_for_anything(window: Browser, page: Path
     assert window.script("return document.documentElement.scrollWidth") <= width
     assert window.script(CUT) == []
     assert window.script(CONTRAST) == []
-    for words in ("Sealed and signed by", "Ann Lee", "owner Dee Fox", "Critical path", "accepted, F1", "not tested again yet"):
+    for words in (
+        "Sealed and signed by",
+        "Ann Lee",
+        "owner Dee Fox",
+        "Critical path",
+        "accepted, F1",
+        "not tested again yet",
+    ):
         assert words in seen.text
     if folder := os.environ.get("DR_PICTURES"):
         window.picture(Path(folder) / f"evidence-{width}-{'dark' if dark else 'light'}.png", width)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lab import setup
 from lab.kms.names import CONFIG_KEYS, EVIDENCE_KEY
 from lab.parts import Command, Node, Part, Site, Task, module
-from lab.state import LabError
+from lab.state import AUDIT_SINK, PROJECT, LabError, cloud_log
 
 
 def _listens(port: str) -> Callable[[Site], bool]:
@@ -23,9 +23,8 @@ def _listens(port: str) -> Callable[[Site], bool]:
 
 
 def _tokens(site: Site) -> Command:
-    return Command(
-        module("tokens", "--port", site.port("tokens"), "--iam", site.directory, *site.certificate("tokens"))
-    )
+    where = ("--port", site.port("tokens"), "--iam", site.directory, "--log", cloud_log(site.data("logging")))
+    return Command(module("tokens", *where, *site.certificate("tokens")))
 
 
 def _storage(site: Site) -> Command:
@@ -67,7 +66,9 @@ def _firestore(site: Site) -> Command:
 
 def _pubsub(site: Site) -> Command:
     where = ("--emulator", site.address("pubsub-emulator"), "--port", site.port("pubsub"), "--iam", site.directory)
-    return Command(module("pubsub", *where, *site.certificate("pubsub")))
+    # what the sink published is in Cloud Logging too: who publishes to its topic writes there
+    logged = ("--log", cloud_log(site.data("logging")), "--logged-topic", f"projects/{PROJECT}/topics/{AUDIT_SINK}")
+    return Command(module("pubsub", *where, *logged, *site.certificate("pubsub")))
 
 
 def _kms(site: Site) -> Command:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from lab.kube import Kube, wait_for
 from lab.mischief import Mischief
 from lab.soak_verdict import Disturbance, Made, doubles, kept_too_short, stretches
 from lab.stage import GRANULARITY_S, DemoFailed, World, new_world
-from lab.state import Lab
+from lab.state import Lab, LabError
 
 SLOTTED = ("cluster", "appdata")
 COMPONENTS = (*SLOTTED, "config", "audit")
@@ -86,12 +86,20 @@ def whole_soak(world: World, minutes: float, rpo: str, seed: int, calm: bool) ->
                 wait_for("the end", lambda: time.monotonic() - begun > 60 * minutes, 60 * minutes + 60, pause_s=1)
         quiet = datetime.now(UTC)
         world.stage.say(f"{len(mischief.done)} kills; now what runs by itself must converge")
-        wait_for("a new point of every row", lambda: set(COMPONENTS) <= captured(world, quiet), CALM_S, pause_s=2)
         admin = Kube(lab.kubeconfigs["admin"])
-        wait_for("the success of every CronJob", lambda: all(succeeded(admin).values()), CALM_S, pause_s=2)
+        waited(findings, "a new point of every row", lambda: set(COMPONENTS) <= captured(world, quiet))
+        waited(findings, "the success of every CronJob", lambda: all(succeeded(admin).values()))
     end = datetime.now(UTC)
     look(world, lab, findings, mischief.done, end, rpo)
     return findings
+
+
+def waited(findings: Findings, what: str, condition: Callable[[], bool]) -> None:
+    """What does not come is a fault, and no reason not to look at the rest."""
+    try:
+        wait_for(what, condition, CALM_S, pause_s=2)
+    except LabError as error:
+        findings.faults.append(str(error))
 
 
 def set_up(world: World, rpo: str) -> Lab:
@@ -136,7 +144,7 @@ def look(world: World, lab: Lab, findings: Findings, disturbed: Sequence[Disturb
         look_at_points(findings, component, points, retention)
         if component in SLOTTED:
             look_at_ages(findings, component, points, disturbed, end, parse_duration(rpo))
-    look_at_cronjobs(findings, Kube(lab.kubeconfigs["admin"]))
+    look_at_cronjobs(findings, lab)
     code, text = world.dr("points", "verify", codes=(0, 7))
     findings.require(code == 0, f"points verify: {text[-400:]}")
     code, text = world.dr("audit", "verify", codes=(0, 7))
@@ -177,13 +185,20 @@ def look_at_ages(
         findings.require(not entry.missed(rpo), words)
 
 
-def look_at_cronjobs(findings: Findings, kube: Kube) -> None:
+def look_at_cronjobs(findings: Findings, lab: Lab) -> None:
     """Each has fired, and one of its Jobs has succeeded."""
-    fired = succeeded(kube)
+    fired = succeeded(Kube(lab.kubeconfigs["admin"]))
     findings.seen["cronjobs"] = fired
     findings.require(bool(fired), "there is no CronJob")
     for name, at in fired.items():
-        findings.require(bool(at), f"CronJob {name} never succeeded")
+        findings.require(bool(at), f"CronJob {name} never succeeded; its newest log ends with: {last_words(lab, name)}")
+
+
+def last_words(lab: Lab, cronjob: str) -> str:
+    """The end of the log of a CronJob's newest Pod."""
+    logs = (lab.directory / "data" / "node" / "logs").glob(f"{NAMESPACE}_{cronjob}-[0-9]*/*.log")
+    newest = max(logs, key=lambda path: path.stat().st_mtime, default=None)
+    return newest.read_text(errors="replace")[-800:] if newest else "there is none"
 
 
 def succeeded(kube: Kube) -> dict[str, str]:

@@ -74,9 +74,18 @@ class Lab:
     def log(self, part: str) -> Path:
         return self.directory / "logs" / f"{part}.log"
 
+    @property
+    def cloud_log(self) -> Path:
+        return cloud_log(self.directory / "data" / "logging")
+
     def ask(self, request: Mapping[str, object], timeout_s: float = 60) -> dict[str, object]:
         """One request to the supervisor's control socket; LabError with its refusal, or when it is gone."""
         return ask(self.directory, request, timeout_s)
+
+
+def cloud_log(logging: Path) -> Path:
+    """The file of Cloud Logging's entries, in the part's own directory."""
+    return logging / "entries.db"
 
 
 def marked(pid: int | str) -> str:

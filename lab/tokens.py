@@ -1,19 +1,23 @@
 """`python -m lab.tokens`: what the lab has of Google's identity services, over https: the OAuth token server (`POST /token` with
 a JWT bearer grant); of Resource Manager the question which permissions the caller has on a project; and of Cloud Logging the
-sink that the audit entries come from, to be read."""
+sink that the audit entries come from, and the entries themselves, to be read."""
 
 import argparse
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from dr.plan.permissions import READ_SINK
+from lab.cloudlog.book import LogBook
+from lab.cloudlog.listing import PER_MINUTE, Entries
 from lab.iam import Iam, Unauthenticated
 from lab.serving import Listener, serve
 from lab.state import AUDIT_SINK
@@ -64,7 +68,7 @@ def sink(iam: Iam, authorization: str | None, project: str, name: str) -> tuple[
     }
 
 
-def application(iam: Iam, lifetime_s: int) -> Starlette:
+def application(iam: Iam, entries: Entries, lifetime_s: int) -> Starlette:
     """The ASGI application."""
 
     async def token(request: Request) -> JSONResponse:
@@ -83,10 +87,19 @@ def application(iam: Iam, lifetime_s: int) -> Starlette:
         status, body = sink(iam, request.headers.get("authorization"), where["project"], where["sink"])
         return JSONResponse(body, status)
 
+    async def listed(request: Request) -> JSONResponse:
+        try:
+            asked = json.loads(await request.body())
+        except ValueError:
+            asked = None
+        status, body = await run_in_threadpool(entries.list, request.headers.get("authorization"), asked)
+        return JSONResponse(body, status)
+
     routes = [
         Route("/token", token, methods=["POST"]),
         Route("/v3/projects/{project}:testIamPermissions", permissions, methods=["POST"]),
         Route("/v2/projects/{project}/sinks/{sink}", sinks),
+        Route("/v2/entries:list", listed, methods=["POST"]),
     ]
     return Starlette(routes=routes)
 
@@ -99,8 +112,12 @@ def main() -> None:
     parser.add_argument("--key", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--lifetime", type=int, default=3600, help="of an access token, in seconds")
+    parser.add_argument("--log", default=":memory:", help="file of Cloud Logging's entries; they are written elsewhere")
+    parser.add_argument("--lists-per-minute", type=int, default=PER_MINUTE, help="quota of entries.list")
     arguments = parser.parse_args()
-    tokens = application(Iam.open(arguments.iam), arguments.lifetime)
+    iam = Iam.open(arguments.iam)
+    entries = Entries(iam, LogBook(arguments.log), arguments.lists_per_minute)
+    tokens = application(iam, entries, arguments.lifetime)
     asyncio.run(serve([Listener("port", arguments.port, tokens, (arguments.cert, arguments.key))]))
 
 

@@ -17,7 +17,8 @@ from dr.model.findings import Finding, finding, good, warned
 from dr.model.points import PointSummary
 from dr.model.strategy import FailureDomain, Objective, Place, SourceSpec
 from dr.plan.advice import topic_of
-from dr.plan.permissions import LEASE, Right, Scope, rights_of
+from dr.plan.modes import MODES
+from dr.plan.permissions import LEASE, RESTORE, Right, Scope, rights_of
 from dr.ports import Source
 from dr.run.checking import Look, check_place, check_rights, check_source, judge_points, judge_table, look_at
 from dr.vendors.kubernetes_objects import Resource
@@ -32,6 +33,7 @@ def check(app: App, components: Sequence[str]) -> tuple[Finding, ...]:
     roles = [app, *(role for role in identities(app) if role.role != app.role)]
     looks = [look for role in roles for look in _places(role, rows, whole=role is app)]
     looks += [_source(app, spec) for row in rows for spec in row.sources]
+    looks += [look for role in roles for row in rows for spec in row.sources for look in _witness(role, spec)]
     looks += [Look("keys", f"as {role.role}", "keys", partial(_keys, role)) for role in roles]
     looks.append(Look("table", "satisfiable", "table", partial(_table, app, [row.component for row in rows])))
     looks += [*_lease(app), *_receivers(app), *_deployed(app)]
@@ -98,6 +100,12 @@ def _ready(app: App, spec: SourceSpec) -> list[Look]:
             yield finding(group, one, topic_of(spec.id.kind, one.name))
 
     return [Look(group, "ready", topic_of(spec.id.kind, ""), ask)]
+
+
+def _witness(app: App, spec: SourceSpec) -> list[Look]:
+    """Where a drill on a schedule asks more of Google Cloud than a restore does."""
+    mode = MODES.get(spec.id.kind)
+    return _ready(app, spec) if app.role == RESTORE and mode and mode.witness_option else []
 
 
 def _points(app: App, specs: Sequence[SourceSpec]) -> Iterator[Finding]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 import click
 
 from dr.cli.common import emit, next_command, output_option, span_of, the_app
 from dr.cli.interrupt import interruptible
 from dr.cli.progress import progress
+
+if TYPE_CHECKING:
+    from dr.model.retention import FreezeRecord
 
 
 @click.command("backup")
@@ -37,18 +41,22 @@ def command(
 ) -> None:
     """Capture COMPONENTS (default: every row that can be captured), read back what was written, and commit a recovery point.
 
-    Exit 0: every source has its point. 3: some have. 5: another process works on it.
+    Exit 0: every source has its point. 3: some have. 5: another process works on it, or `dr freeze` is on.
 
-    With --scheduled the slot is that of the derived cadence, so CronJobs and services never capture one twice.
+    With --scheduled the slot is that of the derived cadence, so CronJobs and services never capture one twice. While frozen it
+    captures nothing, says so, and ends with 0: a CronJob does not fail for what somebody decided.
     """
     from dr.app.captured import capture_item, captures_sheet
     from dr.app.captures import capture_all, capture_scheduled, refuse_captures_over, slots_now, steady
     from dr.app.overview import forget
-    from dr.record.freeze import require_not_frozen
+    from dr.record.freeze import frozen, require_not_frozen
     from dr.report.screen import show
 
     with progress(form) as listener, interruptible() as stop:
         app = the_app(ctx, listener=listener)
+        if scheduled and not even_frozen and (freeze := frozen(app.control)) is not None:
+            _not_captured(form, freeze)
+            return
         if not even_frozen:
             require_not_frozen(app.control)
         refuse_captures_over(app, components, max_cost)
@@ -64,6 +72,14 @@ def command(
     if code:
         ctx.exit(code)
     next_command("dr points list", "shows what can be restored")
+
+
+def _not_captured(form: str, freeze: FreezeRecord) -> None:
+    """One line for whoever reads the CronJob's log; an empty list for programs."""
+    from dr.record.freeze import in_words
+
+    line = f"nothing was captured: {in_words(freeze)}"
+    emit(form, "Capture", [], name="slot", table=lambda _: line, frozen=in_words(freeze))
 
 
 def exit_code(results: object) -> int:

@@ -23,6 +23,7 @@ from dr.errors import USAGE, DrError
     show_default=True,
     help="Of a row's points, what one run may remove.",
 )
+@click.option("--scheduled", is_flag=True, help="Started by a clock: while frozen it says so and ends with 0.")
 @click.option("--accept-shrunk", is_flag=True, help="Go on although points are missing that the last prune had left.")
 @output_option()
 @click.pass_context
@@ -32,6 +33,7 @@ def command(
     dry_run: bool,
     grace: str,
     allow_share: str,
+    scheduled: bool,
     accept_shrunk: bool,
     form: str,
 ) -> None:
@@ -44,11 +46,17 @@ def command(
     from dr.app.pruned import prune_items, prune_notes, prune_sheet
     from dr.app.pruning import exit_code, prune
     from dr.cli.main import explain
+    from dr.record.freeze import frozen, in_words
     from dr.report.screen import show
     from dr.run.prune import Options
 
     options = Options(span_of(grace, "--grace"), share_of(allow_share), accept_shrunk, dry_run)
-    results = prune(the_app(ctx, "prune"), components_of(components), options)
+    app = the_app(ctx, "prune")
+    if scheduled and (freeze := frozen(app.control)) is not None:
+        line = f"nothing was pruned: {in_words(freeze)}"
+        emit(form, "Prune", [], name="name", table=lambda _: line, frozen=in_words(freeze))
+        return
+    results = prune(app, components_of(components), options)
     items = [item for one in results for item in prune_items(one)]
     notes = [note for one in results for note in prune_notes(one, dry_run=dry_run)]
     table = partial(prune_sheet, items, notes)

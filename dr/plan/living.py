@@ -16,7 +16,8 @@ def lost_against_living(
 
     A living source shows only the newest version of each path, so the count is a lower bound. A difference on a path that
     did not change after `instant` is not loss but wrong content; a path that changed after the disaster says nothing of the
-    state at the disaster.
+    state at the disaster. What only the copy of the very instant has was deleted while the source was read: it is named as
+    unexpected.
     """
     ages: list[float] = []
     wrong: list[str] = []
@@ -32,13 +33,41 @@ def lost_against_living(
         else:
             absent.append(item.path)
             ages.append((disaster_at - (item.updated or instant)).total_seconds())
-    # in the copy but no longer in the source: the deletion came after the instant, when exactly nobody knows
-    ages += [(disaster_at - instant).total_seconds() for path in restored if path not in seen]
+    # in the copy but no longer in the source: the deletion came after the instant, when exactly nobody knows. It is a loss only
+    # where it can have come before the disaster
+    gone = sorted(restored.keys() - seen)
+    if instant < disaster_at:
+        ages += [(disaster_at - instant).total_seconds()] * len(gone)
     return LostWrites(
         acknowledged=len(seen),
         lost=len(ages),
         oldest_lost_s=max(ages, default=None),
         wrong=tuple(sorted(wrong)),
+        unexpected=tuple(gone) if instant >= disaster_at else (),
         at_least=True,
         absent=tuple(sorted(absent)),
     )
+
+
+def lost_of_additions(
+    living: Iterable[RestoredItem], restored: Mapping[str, str], since: datetime, disaster_at: datetime
+) -> LostWrites:
+    """As `lost_against_living`, of a source that things are only added to, captured from `since` on.
+
+    What lives and was not restored is lost, whenever it was added: nothing overwrites it. What only the copy has is gone
+    from the living source by age, which is what the copy is for. The count is a lower bound: what the living source has
+    forgotten, nobody can miss.
+    """
+    ages: list[float] = []
+    wrong: list[str] = []
+    seen = 0
+    for item in living:
+        if item.updated is not None and not since <= item.updated <= disaster_at:
+            continue
+        seen += 1
+        found = restored.get(item.path)
+        if found is None:
+            ages.append((disaster_at - (item.updated or since)).total_seconds())
+        elif found != item.sha256:
+            wrong.append(item.path)
+    return LostWrites(seen, len(ages), max(ages, default=None), tuple(sorted(wrong)), at_least=True)

@@ -32,6 +32,10 @@ class CaptureMode:
     """Losses after which this mode guarantees that nothing acknowledged is missing, however the capture is interrupted."""
     witnessed: bool = True
     """The living source can tell what it held at an instant; otherwise a drill needs a writer's record."""
+    witness_option: str = ""
+    """Option of the source without which it cannot tell."""
+    only_added: bool = False
+    """What was written never changes, and is forgotten by the living source some day: what only the copy has is no miss."""
     promise: str = ""
     """What the mode promises of an RPO of 0, for people."""
 
@@ -39,6 +43,10 @@ class CaptureMode:
         """As the source's options set it, else the kind's own."""
         value = spec.options.get(self.granularity_option) if self.granularity_option else None
         return parse_duration(value) if isinstance(value, str) else self.granularity
+
+    def witnesses(self, spec: SourceSpec) -> bool:
+        """Whether a drill can judge this source without a writer's record."""
+        return self.witnessed and bool(not self.witness_option or spec.options.get(self.witness_option))
 
     def pack_every(self, spec: SourceSpec) -> timedelta:
         """How often the change log is packed."""
@@ -69,7 +77,8 @@ PUBSUB = CaptureMode(
     "log of entries",
     log="audit-log",
     pack_option="packEvery",
-    witnessed=False,
+    witness_option="sink",
+    only_added=True,
     # Pub/Sub keeps what is not acknowledged, and nothing is acknowledged before it is durable; what is under way dies with the
     # subscription (the source), with its project, and nobody promises that it outlives its region
     guaranteed=frozenset({FailureDomain.LOGICAL, FailureDomain.CLUSTER}),

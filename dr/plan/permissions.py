@@ -121,7 +121,7 @@ def source_rules(spec: SourceSpec) -> tuple[Rule, ...]:
 def kubernetes_rules(identity: str, sources: Iterable[SourceSpec]) -> tuple[Rule, ...]:
     """What an identity needs to serve these sources; prune never talks to a cluster."""
     if identity == RESTORE:
-        return tuple(dict.fromkeys((*_RESTORE, *(rule for spec in sources for rule in _applied(spec)))))
+        return tuple(dict.fromkeys((*_RESTORE, *(rule for spec in sources for rule in applied_rules(spec)))))
     if identity != CAPTURE:
         return ()
     return tuple(dict.fromkeys((LEASE, *(rule for spec in sources for rule in source_rules(spec)))))
@@ -147,7 +147,7 @@ def _configuration(spec: SourceSpec, verbs: str = "list watch") -> list[Rule]:
     return [Rule(group, " ".join(plurals), verbs) for group, plurals in groups.items()]
 
 
-def _applied(spec: SourceSpec) -> list[Rule]:
+def applied_rules(spec: SourceSpec) -> list[Rule]:
     """What server-side apply of the configuration needs. A role that grants what the restorer itself lacks can be written
     only with `escalate`, and bound only with `bind`."""
     rules = _configuration(spec, APPLY)
@@ -212,6 +212,8 @@ WRITE_DOCUMENTS = ("datastore.entities.create", "datastore.entities.update", "da
 """One tenant's documents go back into the living database, when a person named it."""
 CONSUME = ("pubsub.subscriptions.get", "pubsub.subscriptions.consume")
 READ_SINK = "logging.sinks.get"
+READ_ENTRIES = ("logging.logEntries.list", "logging.privateLogEntries.list")
+"""Without the second, Cloud Logging leaves Data Access entries out of the answer, silently."""
 READ_KEY, SEAL, UNSEAL = (
     "cloudkms.cryptoKeys.get",
     "cloudkms.cryptoKeyVersions.useToEncrypt",
@@ -230,6 +232,7 @@ GRANTS = (
     Grant(RESTORE, Where.CONTROL, (*WRITE, *LOCK)),
     Grant(RESTORE, Where.VELERO, (*WRITE, "storage.objects.delete")),  # its own copies, torn down after a drill
     Grant(RESTORE, Where.DATABASE, (*READ_DATABASE, *MAKE_DATABASES, *WRITE_DOCUMENTS)),
+    Grant(RESTORE, Where.SINK, (READ_SINK, *READ_ENTRIES)),  # a drill asks what there was to be archived
     Grant(RESTORE, Where.KEY, (READ_KEY, UNSEAL)),
     Grant(RESTORE, Where.EVIDENCE, (SIGN, PUBLIC_KEY)),
     Grant(PRUNE, Where.VAULT, (*READ, "storage.objects.delete")),

@@ -29,12 +29,17 @@ def require_not_frozen(control: ObjectStore) -> None:
     """Raises DrError FROZEN with who, when and why."""
     record = frozen(control)
     if record is not None:
-        since, why = format_instant(record.at), f": {record.reason}" if record.reason else ""
         raise DrError(
             FROZEN,
-            f"frozen by {record.by} since {since}{why}",
+            in_words(record),
             hint="`dr freeze --lift` ends it; `dr backup --even-frozen` captures all the same",
         )
+
+
+def in_words(record: FreezeRecord) -> str:
+    """Who, since when, and why where somebody said so."""
+    why = f": {record.reason}" if record.reason else ""
+    return f"frozen by {record.by} since {format_instant(record.at)}{why}"
 
 
 def turn(control: ObjectStore, on: bool, now: datetime, by: str, reason: str) -> FreezeRecord:

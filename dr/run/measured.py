@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dr.errors import VERIFICATION_FAILED, DrError
 from dr.model.evidence import AcknowledgedWrite, LostWrites
@@ -17,8 +17,9 @@ from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
 from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
+from dr.model.timeline import parse_instant
 from dr.plan.judge import lost_writes
-from dr.plan.living import lost_against_living
+from dr.plan.living import lost_against_living, lost_of_additions
 from dr.plan.modes import MODES
 from dr.ports import Guarded, Inspector, Json, RestoredItem, Restorer, RestoreWork, Reviewing, Step, StepContext
 from dr.record.verify import failures, verify_manifest
@@ -124,8 +125,16 @@ class LivingSource:
         future = self.living.get(str(item.source))
         if future is None:
             return None
-        living = future.result()
+        living, mode = future.result(), MODES.get(item.source.kind)
+        if mode and mode.only_added:
+            return lost_of_additions(living, restored, _since(item), self.disaster_at)
         return lost_against_living(living, restored, item.instant, self.disaster_at)
+
+
+def _since(item: PlannedRestore) -> datetime:
+    """From when on the source was captured, as the outline tells; else always."""
+    told = item.details.get("since")
+    return parse_instant(told) if isinstance(told, str) else datetime.min.replace(tzinfo=UTC)
 
 
 Witness = RecordWitness | LivingSource

@@ -92,7 +92,7 @@ def upkeep_jobs(strategy: Strategy, scenarios: Iterable[Scenario]) -> tuple[Job,
     prune = Job(
         name="dr-prune",
         why="Daily: what the retention lets go gets a tombstone, and after its grace is deleted",
-        args=("points", "prune"),
+        args=("points", "prune", "--scheduled"),
         identity=PRUNE,
         schedule="41 3 * * *",
         deadline=timedelta(hours=6),
@@ -147,7 +147,7 @@ def _captured(strategy: Strategy) -> set[str]:
 def _witnessed(strategy: Strategy) -> set[str]:
     """Components whose sources tell themselves what they held."""
     rows = [row for row in strategy.objectives if row.sources]
-    return {row.component for row in rows if all(MODES[spec.id.kind].witnessed for spec in row.sources)}
+    return {row.component for row in rows if all(MODES[spec.id.kind].witnesses(spec) for spec in row.sources)}
 
 
 def _drill(strategy: Strategy, scenario: Scenario, number: int) -> Job:

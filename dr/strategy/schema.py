@@ -188,11 +188,13 @@ class PubsubOptions(_Entry):
     topic: Text
     subscription: Text
     sink: str = ""
-    """Of Cloud Logging, for `dr check`."""
+    """Of Cloud Logging, for `dr check`, and for drills: what it had to send is read from Cloud Logging itself."""
     mode: Literal["pull"] = "pull"
     """What is promised: `pull` acknowledges an entry only when it is durable, so what reached Pub/Sub is not lost."""
     heartbeat: DurationText = "10s"
     pack_every: DurationText = Field(default="1d", alias="packEvery")
+    sink_delay: DurationText = Field(default="1m", alias="sinkDelay")
+    """So long an entry may be on its way through the sink: a drill without a writer's record judges only older ones."""
 
 
 class SizeEntry(_Entry):

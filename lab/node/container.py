@@ -16,7 +16,7 @@ from pathlib import Path
 from lab.node import probes
 from lab.node.api import ApiError, Manifest, Unreachable
 from lab.node.environment import ConfigError, expand
-from lab.node.images import ImageTable, UnknownImage
+from lab.node.images import ROOT, ImageTable, UnknownImage
 from lab.node.status import ContainerState, restarts_after, stamp, terminated, waiting
 from lab.state import MARKER
 
@@ -156,6 +156,7 @@ class ContainerRunner:
             "root": str(root),
             "volumes": box.mounts(spec),
             "group": box.confine(),
+            "kept": sorted({str(ROOT), sys.prefix}),
             "parent": os.getpid(),
             "pid_file": str(self._pid_file),
             "read_only": (spec.get("securityContext") or {}).get("readOnlyRootFilesystem", False),

@@ -109,9 +109,9 @@ def mark_read_only(path: str, read_only: bool) -> None:
     _check(done, f"mount_setattr {path}")
 
 
-def build_root(root: str, volumes: list[dict[str, str]], read_only: bool) -> None:
+def build_root(root: str, volumes: list[dict[str, str]], kept: list[str], read_only: bool) -> None:
     """The container's file system: the machine's, plus `volumes` ({source, target, read_only}). `read_only`: nothing but the
-    volumes and /dev can be written."""
+    volumes and /dev can be written. `kept`: what the images' commands are made of, in sight also below a volume."""
     mount("tmpfs", root, "tmpfs", 0)
     places = sorted((os.path.realpath(volume["target"]), volume) for volume in volumes)
     graft("/", root, [target for target, _ in places])
@@ -122,6 +122,9 @@ def build_root(root: str, volumes: list[dict[str, str]], read_only: bool) -> Non
         mark_read_only(f"{root}/dev", False)
     for target, volume in places:
         bind(volume["source"], root + target, read_only=bool(volume["read_only"]))
+        for path in kept:
+            if path.startswith(f"{target}/"):
+                bind(path, root + path, read_only=True)
 
 
 def mount_proc(root: str) -> None:
@@ -179,8 +182,8 @@ def supervise(pid: int) -> int:
 
 
 def main(path: str) -> int:
-    """`path`: a JSON file with argv, env, cwd, root (an empty directory), volumes, group (a control
-    group or ""), parent (pid), pid_file."""
+    """`path`: a JSON file with argv, env, cwd, root (an empty directory), volumes, kept, read_only, group (a control group or
+    ""), parent (pid), pid_file."""
     with open(path) as file:
         spec = json.load(file)
     die_with_parent(int(spec["parent"]))
@@ -188,7 +191,7 @@ def main(path: str) -> int:
     try:
         enter_group(str(spec.get("group", "")))
         enter_namespaces()
-        build_root(spec["root"], spec["volumes"], bool(spec.get("read_only")))
+        build_root(spec["root"], spec["volumes"], spec["kept"], bool(spec.get("read_only")))
     except OSError as error:
         print(f"cannot prepare the container: {error}", file=sys.stderr)
         return CANNOT_START

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 
+from lab.cloudlog.book import LogBook
 from lab.grpcproxy import Passage, open_channel, open_server
 from lab.iam import Iam
 from lab.pubsub.gate import SERVICES, UNARY, PubsubGate, policy_handler
@@ -23,13 +24,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cert", type=Path, required=True)
     parser.add_argument("--key", type=Path, required=True)
     parser.add_argument("--iam", type=Path, required=True, help="directory with iam.json")
+    parser.add_argument("--log", default=":memory:", help="file where Cloud Logging keeps what its sink published")
+    parser.add_argument("--logged-topic", default="", help="full name of the sink's topic")
     return parser.parse_args()
 
 
 async def run(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM."""
     iam = Iam.open(arguments.iam)
-    passage = Passage(iam, PubsubGate(iam), open_channel(arguments.emulator), SERVICES, UNARY)
+    passage = Passage(
+        iam,
+        PubsubGate(iam, LogBook(arguments.log), arguments.logged_topic),
+        open_channel(arguments.emulator),
+        SERVICES,
+        UNARY,
+    )
     handlers: list[grpc.GenericRpcHandler] = [policy_handler(iam), passage]
     server, port = open_server(handlers, f"127.0.0.1:{arguments.port}", (arguments.cert, arguments.key))
     await server.start()

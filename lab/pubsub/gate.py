@@ -10,6 +10,7 @@ import grpc
 from google.iam.v1 import iam_policy_pb2
 from google.pubsub_v1 import types
 
+from lab.cloudlog.book import LogBook
 from lab.grpcproxy import Refused, bearer, status_of
 from lab.iam import Iam, Unauthenticated
 
@@ -57,6 +58,9 @@ class PubsubGate:
     """A `lab.grpcproxy.Gate` for Pub/Sub."""
 
     iam: Iam
+    log: LogBook
+    logged: str = ""
+    """Topic of Cloud Logging's sink: what it publishes is written there too, before it is acknowledged."""
 
     def admit(self, caller: str, method: str, request: bytes, first: bool) -> None:
         """Refuse what the caller may not; later messages of a StreamingPull name nothing and need nothing more."""
@@ -70,7 +74,11 @@ class PubsubGate:
             self.iam.require(caller, f"pubsub.{permission}", _resource(message, path))
 
     def answered(self, method: str, request: bytes, response: bytes) -> None:
-        """Nothing is told to anyone."""
+        """What the sink published is an entry of the living log, whoever asks for it."""
+        if method == "Publish" and self.logged:
+            message = types.PublishRequest.pb().FromString(request)
+            if message.topic == self.logged:
+                self.log.write([one.data for one in message.messages])
 
 
 def _resource(message: Any, path: str) -> str:

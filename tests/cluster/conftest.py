@@ -80,25 +80,3 @@ def lab_directory(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "lab"
     yield directory
     lifecycle.down(directory)
-
-
-HARDENING = (
-    "test_config.py",
-    "test_incluster.py::test_the_cronjobs_fire",
-    "test_incluster.py::test_the_service_leads",
-    "test_incluster.py::test_dr_check_in_a_pod",
-    "test_runbooks.py",
-    "test_service.py",
-    "test_soak.py",
-    "test_velero_shipped.py",
-    "test_workload_identity.py",
-)
-"""Tests that passed by themselves and have not passed within the whole suite yet: run them with DR_ALL=1."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if "DR_ALL" in os.environ:
-        return
-    for item in items:
-        if any(f"tests/cluster/{name}" in item.nodeid for name in HARDENING):
-            item.add_marker(pytest.mark.skip(reason="being hardened: DR_ALL=1 runs it"))

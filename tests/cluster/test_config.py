@@ -147,6 +147,7 @@ def followed_through_faults(site: Site, follower: subprocess.Popen[bytes]) -> No
             follower.send_signal(signal.SIGCONT)
         site.more_writes(30)
         wait_for("new lists", lambda: site.noticed("relisted") > before, DEADLINE_S)
+    site.seen_until_now()  # every kind is listed anew: a deletion that nobody watched is dated by the listing that lacks it
     struck = site.seen_until_now()
     drilled = site.dr.fine(
         "drill", "run", "config", "--disaster-at", struck, "--witness", str(site.witness), "-o", "json"

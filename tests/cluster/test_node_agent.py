@@ -14,6 +14,7 @@ import pytest
 from lab.energent.values import configmap_fingerprint
 from lab.kube import Kube, wait_for
 from lab.state import Lab
+from tests.lab.command import ROOT
 
 pytestmark = pytest.mark.cluster
 
@@ -249,6 +250,17 @@ def test_a_read_only_root_leaves_nothing_to_write_but_the_volumes(lab: Lab, admi
     see = start(admin, pod(namespace, "sealed", container, restartPolicy="Never", volumes=volumes))
     wait_for("its end", lambda: "terminated" in status(see())["state"], DEADLINE_S)
     assert status(see())["state"]["terminated"]["exitCode"] == 0, log(lab, see())
+
+
+def test_a_volume_over_the_clone_leaves_the_images_their_commands(lab: Lab, admin: Kube, namespace: str) -> None:
+    """A clone may lie below the folder that Pods mount over: the temporary one, say."""
+    above = {"name": "above", "mountPath": str(ROOT.parent)}
+    container = shell(f"touch {ROOT.parent}/mine && python -m lab --help && ! touch {ROOT}/mine", volumeMounts=[above])
+    volumes = [{"name": "above", "emptyDir": {}}]
+    see = start(admin, pod(namespace, "covered", container, restartPolicy="Never", volumes=volumes))
+    wait_for("its end", lambda: "terminated" in status(see())["state"], DEADLINE_S)
+    assert status(see())["state"]["terminated"]["exitCode"] == 0, log(lab, see())
+    assert not (ROOT.parent / "mine").exists()
 
 
 def test_deletion_ends_every_process_even_those_that_will_not_listen(admin: Kube, namespace: str) -> None:

@@ -14,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -262,6 +263,12 @@ def test_prune_from_the_command_line(site: Site) -> None:
     assert unknown.code == 2
 
 
+def turns_of(site: Site) -> dict[str, Any]:
+    found = json.loads(site.dr("freeze", "--status", "-o", "json").out)
+    assert isinstance(found, dict)
+    return found
+
+
 def test_frozen_from_the_command_line(site: Site) -> None:
     site.point(DAY, lock=DAY)
     assert site.dr("freeze", "--status", "-o", "json").items == []
@@ -270,9 +277,21 @@ def test_frozen_from_the_command_line(site: Site) -> None:
     assert (pruned.code, "ransomware" in pruned.err) == (5, True)
     backup = site.dr("backup", "appdata")
     assert (backup.code, "--even-frozen" in backup.err) == (5, True)
+    scheduled = site.dr("backup", "appdata", "--scheduled", "--every", "10m")
+    (line,) = scheduled.out.splitlines()
+    assert (scheduled.code, scheduled.err) == (0, ""), "a CronJob does not fail for what somebody decided"
+    who = turns_of(site)["items"][0]
+    assert line == f"nothing was captured: frozen by {who['by']} since {who['at']}: ransomware"
+    pruned = site.dr("points", "prune", "--scheduled")
+    assert (pruned.code, pruned.out) == (
+        0,
+        f"nothing was pruned: frozen by {who['by']} since {who['at']}: ransomware\n",
+    )
+    told = json.loads(site.dr("backup", "appdata", "--scheduled", "-o", "json").out)
+    assert (told["items"], "ransomware" in told["frozen"]) == ([], True)
     looks = service_parts(open_app(str(site.home / "dr.yaml"), None, "capture")).agenda
     assert looks().due == (), "the service has nothing to do while frozen"
-    turns = json.loads(site.dr("freeze", "--status", "-o", "json").out)
+    turns = turns_of(site)
     assert turns["frozen"] is True
     assert turns["items"][0]["reason"] == "ransomware"
     assert site.dr("freeze", "--lift").code == 0

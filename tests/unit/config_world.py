@@ -56,13 +56,13 @@ class Stream:
 
     def __init__(self, api: FakeApi, resource: Resource, version: int) -> None:
         self._api, self._resource, self._version = api, resource, version
-        self._closed = False
+        self._closed, self._cuts = False, api.cuts
 
     def __iter__(self) -> Iterator[Event]:
         api = self._api
         while True:
             with api.changed:
-                if self._closed or api.down:
+                if self._closed or self._cuts != api.cuts:
                     break
                 found = [one for one in api.events if one[0] > self._version and one[1] == str(self._resource)]
                 if not found:
@@ -75,7 +75,7 @@ class Stream:
             for version, _, kind, body in found:
                 self._version = version
                 yield Event(kind, body)
-        if api.down and not self._closed:
+        if not self._closed:
             raise DrError(UNREACHABLE, "a watch was cut")
 
     def close(self) -> None:
@@ -93,6 +93,7 @@ class FakeApi:
         self.events: list[tuple[int, str, str, Body]] = []
         self.at, self.forgotten = 100, 0
         self.down = False
+        self.cuts = 0
         self.forbids = False
         self.changed = threading.Condition()
         self.listed: Callable[[Resource, Listing], Listing] = lambda _, listing: listing
@@ -131,6 +132,7 @@ class FakeApi:
     def shut(self, down: bool) -> None:
         with self.changed:
             self.down = down
+            self.cuts += down
             self.changed.notify_all()
 
     # --- as the real one

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -25,7 +25,7 @@ from dr.ports import Draft, Notice
 from dr.record.codec import encode
 from dr.record.summary import metadata_of
 from dr.record.verify import against_draft
-from tests.unit.config_world import SERVED, SOURCE, World, config_map, secret, spec
+from tests.unit.config_world import SERVED, SOURCE, Body, World, config_map, secret, spec
 from tests.unit.fakes import FakeContext
 
 PATIENCE_S = 20
@@ -139,6 +139,42 @@ def test_an_instant_between_two_changes_shows_the_first() -> None:
     with pytest.raises(DrError) as caught:
         state_at(here.vault, SOURCE, one.start - timedelta(days=1))
     assert caught.value.kind is INSTANT_UNREACHABLE
+
+
+def written_at(body: Body, at: datetime) -> Body:
+    """As an API server notes it: whole seconds."""
+    told = {"manager": "test", "operation": "Update", "time": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+    return {**body, "metadata": {**body["metadata"], "managedFields": [told]}}
+
+
+def test_what_is_seen_late_is_dated_by_when_it_had_happened() -> None:
+    """A follower that was away while it was written: the instant between must not miss it, the log has it."""
+    here = World()
+    here.catch_up()
+    here.clock.advance(10)
+    here.api.put("configmaps", written_at(config_map("app", "late", a="1"), here.clock.now()))
+    here.clock.advance(5)
+    between = here.clock.now()
+    here.clock.advance(600)
+    here.catch_up()
+    assert ObjectKey("app", "configmaps", "late") in state_at(here.vault, SOURCE, between).objects
+    assert (
+        ObjectKey("app", "configmaps", "late")
+        not in state_at(here.vault, SOURCE, between - timedelta(seconds=8)).objects
+    )
+
+
+def test_what_is_seen_late_is_not_dated_to_where_nothing_was_missing() -> None:
+    """Clocks differ: what came after a consistent list cannot have happened before it."""
+    here = World()
+    here.catch_up()
+    complete = LogReader(here.vault, SOURCE).head().watermark
+    assert complete is not None
+    here.api.put("configmaps", written_at(config_map("app", "late", a="1"), complete - timedelta(days=1)))
+    here.clock.advance(60)
+    here.catch_up()
+    (entry,) = [one for one in LogReader(here.vault, SOURCE).entries() if one.key == "app/configmaps/late"]
+    assert entry.at == complete
 
 
 def test_a_second_start_finds_nothing_new() -> None:

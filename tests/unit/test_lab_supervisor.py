@@ -195,7 +195,7 @@ def test_the_guard_clears_up_after_a_supervisor_that_was_killed(tmp_path: Path) 
     directory.mkdir()
     (directory / "file").touch()
     subprocess.run([sys.executable, "-c", GUARDED, str(directory)], env={**os.environ, MARKER: mark}, check=False)
-    lifecycle._await_end(mark, 20)
+    lifecycle._await_end(mark, 60)
     assert processes(mark) == ()
     assert list(tmp_path.iterdir()) == []
 

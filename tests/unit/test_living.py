@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
-from dr.plan.living import lost_against_living
+import pytest
+
+from dr.model.evidence import LostWrites
+from dr.model.ids import SourceId
+from dr.model.plans import PlannedRestore, Target
+from dr.model.strategy import FailureDomain
+from dr.model.timeline import format_instant
+from dr.plan.living import lost_against_living, lost_of_additions
 from dr.ports import RestoredItem
+from dr.run.measured import LivingSource
 
 T0 = datetime(2025, 5, 28, 10, tzinfo=UTC)
 DISASTER = T0 + timedelta(minutes=5)
@@ -40,6 +50,60 @@ def test_a_deletion_after_the_instant_counts() -> None:
     assert (lost.lost, lost.oldest_lost_s) == (1, 300.0)
 
 
+def test_what_is_deleted_while_the_source_is_read_is_named_and_no_loss() -> None:
+    """The copy is of the very instant of the disaster: the deletion came after it."""
+    lost = lost_against_living([], {"gone": "1"}, DISASTER, DISASTER)
+    assert (lost.lost, lost.unexpected) == (0, ("gone",))
+
+
 def test_without_change_times_a_difference_is_loss_no_younger_than_the_instant() -> None:
     lost = lost_against_living([item("a", "2", None)], {"a": "1"}, T0, DISASTER)
     assert (lost.lost, lost.oldest_lost_s) == (1, 300.0)
+
+
+def added(living: list[RestoredItem], restored: dict[str, str]) -> LostWrites:
+    return lost_of_additions(living, restored, T0, DISASTER)
+
+
+def test_an_addition_that_was_not_restored_is_lost_however_old_it_is() -> None:
+    lost = added([item("a", "1", 0), item("b", "1", 3), item("c", "1", 4)], {"c": "1"})
+    assert (lost.acknowledged, lost.lost, lost.oldest_lost_s, lost.wrong) == (3, 2, 300.0, ())
+
+
+def test_what_only_the_copy_has_is_aged_out_where_it_lived() -> None:
+    lost = added([item("new", "1", 3)], {"new": "1", "aged": "1"})
+    assert (lost.acknowledged, lost.lost, lost.wrong, lost.unexpected) == (1, 0, (), ())
+
+
+def test_what_was_added_before_the_capture_began_or_after_the_disaster_is_not_judged() -> None:
+    lost = added([item("before", "1", -1), item("after", "1", 6)], {})
+    assert (lost.acknowledged, lost.lost) == (0, 0)
+
+
+def test_an_addition_of_other_content_is_wrong() -> None:
+    lost = added([item("a", "1", 2)], {"a": "2"})
+    assert (lost.lost, lost.wrong, lost.at_least) == (0, ("a",), True)
+
+
+def planned(kind: str, **details: object) -> PlannedRestore:
+    source = SourceId("audit" if kind == "pubsub" else "cluster", kind, "x")
+    target = Target(isolated=True)
+    return PlannedRestore(source, FailureDomain.SOURCE, "m", None, T0, target, 0, None, 0.0, (), (), details)
+
+
+@pytest.mark.parametrize(("kind", "lost"), [("pubsub", 0), ("velero", 1)])
+def test_the_kind_of_source_decides_what_its_absence_means(kind: str, lost: int) -> None:
+    future: Future[Sequence[RestoredItem]] = Future()
+    future.set_result([item("old", "1", -3)])
+    item_of = planned(kind, since=format_instant(T0))
+    judged = LivingSource({str(item_of.source): future}, DISASTER).judge(item_of, {"gone there": "1"})
+    assert judged is not None
+    assert judged.lost == lost
+
+
+def test_without_a_beginning_everything_that_lives_is_wanted() -> None:
+    future: Future[Sequence[RestoredItem]] = Future()
+    future.set_result([item("old", "1", -3)])
+    judged = LivingSource({"audit/pubsub/x": future}, DISASTER).judge(planned("pubsub"), {})
+    assert judged is not None
+    assert judged.lost == 1

@@ -264,6 +264,23 @@ def test_each_row_is_drilled_each_night_and_the_quarter_is_asked_for_each_day() 
     assert drills["dr-drill-nightly-audit"].args == ("drill", "run", "nightly-audit", "--if-due")
 
 
+def test_a_row_whose_source_cannot_tell_what_it_held_is_left_out_of_scheduled_drills() -> None:
+    from dr.scenarios import load_scenario, shipped
+
+    scenarios, whole = [load_scenario(name) for name in shipped()], load_strategy(None)
+    rows = tuple(replace(row, sources=tuple(map(sinkless, row.sources))) for row in whole.objectives)
+    told = {job.name: job.args for job in upkeep_jobs(whole, scenarios)}
+    untold = {job.name: job.args for job in upkeep_jobs(replace(whole, objectives=rows), scenarios)}
+    assert told.keys() - untold.keys() == {"dr-drill-audit"}
+    assert "--component" not in told["dr-drill-quarterly"]
+    assert untold["dr-drill-quarterly"].count("--component") == 3
+    assert "audit" not in untold["dr-drill-quarterly"]
+
+
+def sinkless(spec: SourceSpec) -> SourceSpec:
+    return replace(spec, options={name: value for name, value in spec.options.items() if name != "sink"})
+
+
 def test_a_long_name_is_cut_to_what_kubernetes_takes() -> None:
     assert len(job_name("drill", "x" * 80)) == LONGEST_NAME
 

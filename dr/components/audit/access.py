@@ -40,6 +40,7 @@ class PubsubOptions:
     subscription: str
     sink: str
     heartbeat: timedelta
+    sink_delay: timedelta
 
     @classmethod
     def of(cls, spec: SourceSpec) -> PubsubOptions:
@@ -50,6 +51,7 @@ class PubsubOptions:
             str(told["subscription"]),
             str(told.get("sink", "")),
             parse_duration(str(told.get("heartbeat", "10s"))),
+            parse_duration(str(told.get("sinkDelay", "1m"))),
         )
 
     @property

@@ -67,7 +67,7 @@ class AuditRestorer:
             cost_usd=0.0,
             creates=(f"an archive of the log until {format_instant(until)} in {where}",),
             reasons=("read from the vault alone: no subscription, topic or cache is asked",),
-            details={"until": format_instant(until), "last_seq": last_seq},
+            details={"until": format_instant(until), "last_seq": last_seq, **_since(origin)},
         )
 
     def _named(self, source: SourceId, target: Target, instant: datetime) -> Target:
@@ -215,6 +215,12 @@ def _bounds(origin: PointManifest | Coverage, requested: datetime) -> tuple[date
     if requested >= origin.end and isinstance(arrived, str):
         return max(requested, parse_instant(arrived)), _number(origin.details, "last_seq") or None
     return requested, None
+
+
+def _since(origin: PointManifest | Coverage) -> Json:
+    """From when on the log is known to be whole: a witness asks for nothing older."""
+    start = origin.details.get("start") if isinstance(origin, PointManifest) else format_instant(origin.start)
+    return {"since": start} if isinstance(start, str) else {}
 
 
 def _number(details: Json, name: str) -> int:

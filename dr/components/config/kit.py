@@ -11,6 +11,7 @@ from dr.components.config.guarding import ConfigGuard
 from dr.components.config.living import LivingConfig
 from dr.components.config.packing import ConfigPackInspector
 from dr.components.config.reading import coverage
+from dr.components.config.ready import check_ready
 from dr.components.config.restorer import ConfigRestorer
 from dr.components.config.source import ConfigSource
 from dr.components.wiring import Kit, Wiring
@@ -46,6 +47,7 @@ def kit(wiring: Wiring) -> Kit:
         restorers=restorers,
         witness=LivingConfig(source, wiring.clock),
         guard=ConfigGuard(wiring.kubernetes(), sealer),
+        ready=lambda spec: check_ready(spec, wiring.kubernetes()),
         follower=follower,
         coverage=coverage,
     )

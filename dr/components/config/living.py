@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from dr.components.cluster.living import NOW, last_change
+from dr.components.cluster.living import NOW
 from dr.components.config.access import NAMESPACE_KIND, ConfigApi
 from dr.components.config.normal import Plain, content_of, digest, normalised, skipped
 from dr.components.config.source import ConfigSource
 from dr.components.config.state import ObjectKey
+from dr.components.config.tracking import changed_by
 from dr.errors import NOT_FOUND, REJECTED, DrError
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
 from dr.ports import Clock, RestoredItem
 from dr.vendors.kubernetes_objects import KubeObject, Resource, name_of, namespace_of
-
-_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +80,7 @@ class LivingConfig:
         for kind in (NAMESPACE_KIND, *source.options.wanted):
             if kind in served:
                 for key, body in living.of(served[kind]).items():
-                    yield RestoredItem(str(key), content_digest(normalised(kind, body)), _changed_by(body))
-
-
-def _changed_by(body: KubeObject) -> datetime | None:
-    """The end of the second in which it last changed: Kubernetes keeps no more, and a change must not look older than it is."""
-    changed = last_change(body)
-    return changed + _SECOND if changed else None
+                    yield RestoredItem(str(key), content_digest(normalised(kind, body)), changed_by(body))
 
 
 def content_digest(plain: KubeObject) -> str:

@@ -61,13 +61,16 @@ class Session:
         self._watches: dict[str, Watch] = {}
         self._chosen: frozenset[str] = frozenset()
         self._appended = time.monotonic()
+        self._marked: datetime | None = None
+        """The watermark of what was appended last."""
 
     def __enter__(self) -> Session:
         parts = self._parts
         self._state, resets = _known(parts)
         self._box, keys = _box(parts, self._state)
         self._writer = LogWriter(parts.vault, parts.source, parts.clock)
-        self._floor = _latest(parts.clock.now(), self._state.last, self._writer.head.watermark)
+        self._marked = self._writer.head.watermark
+        self._floor = _latest(parts.clock.now(), self._state.last, self._marked)
         try:
             self._open([*resets, *keys])
         except BaseException:
@@ -211,9 +214,12 @@ class Session:
     def _append(self, changes: Sequence[Change], opening: Sequence[Entry] = ()) -> None:
         with self._lock:
             self._floor = at = _latest(self._parts.clock.now(), self._floor)
-            entries = [*opening, *(Entry(at, str(change.key), change.data) for change in changes)]
+            since = None if opening else self._marked
+            told = (Entry(_dated(change, since, at), str(change.key), change.data) for change in changes)
+            entries = [*opening, *told]
             began = self._appended = time.monotonic()
-            future = self._writer.append(entries, self._watermark(at))
+            self._marked = watermark = self._watermark(at)
+            future = self._writer.append(entries, watermark)
         future.add_done_callback(partial(self._settled, len(entries), began))
 
     def _watermark(self, at: datetime) -> datetime:
@@ -262,6 +268,14 @@ def _box(parts: Parts, state: State) -> tuple[SecretBox | None, list[Entry]]:
 def no_key(source: SourceId) -> DrError:
     hint = "declare keys.primary and keys.secondary in the settings, or take secrets out of the source's kinds"
     return DrError(CONFIGURATION, f"{source}: Secrets are captured sealed only, and no key is declared", hint=hint)
+
+
+def _dated(change: Change, since: datetime | None, now: datetime) -> datetime:
+    """What was seen late is dated by when it had happened, or the instant between would miss it although the log has it; but
+    never back to where the log has said already that nothing is missing. `since` None: nothing was known before."""
+    if change.by is None or since is None:
+        return now
+    return min(now, max(change.by, since))
 
 
 def _latest(now: datetime, *others: datetime | None) -> datetime:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from dr.components.cluster.living import last_change
 from dr.components.config.normal import Plain, digest, normalised, skipped
 from dr.components.config.sealing import SecretBox
 from dr.components.config.state import DELETE, Held, ObjectKey, State
 from dr.ports import Json
 from dr.vendors.kubernetes_objects import KubeObject, Resource, mapping, name_of, namespace_of, text, uid_of
 
+_SECOND = timedelta(seconds=1)
 GONE_UNSEEN = "gone when listed again"
 LEFT = "no longer chosen"
 SKIPPED = "no longer captured"
@@ -27,6 +30,8 @@ class Change:
 
     key: ObjectKey
     data: Json
+    by: datetime | None = None
+    """It had happened by then, as the object itself tells; None: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,12 @@ def _secret_mark(bare: KubeObject, told: Json) -> str:
     return f"{text(told, 'key')} {text(told, 'hmac')} {digest(bare)}"
 
 
+def changed_by(body: KubeObject) -> datetime | None:
+    """The end of the second in which it last changed: Kubernetes keeps no more, and a change must not look older than it is."""
+    changed = last_change(body)
+    return changed + _SECOND if changed else None
+
+
 def version_of(body: KubeObject) -> str:
     return text(body, "metadata", "resourceVersion")
 
@@ -98,7 +109,7 @@ class Tracker:
         self.known[key] = found
         if before is not None and before.mark == found.mark:
             return None
-        return Change(key, self._form.data(key, plain, body))
+        return Change(key, self._form.data(key, plain, body), changed_by(body))
 
     def _typed(self, plain: Plain) -> Plain:
         """The items of a list do not say what they are, events do."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dr.components.config.access import ConfigApi
@@ -168,8 +168,18 @@ class Watch:
         if event.type == "BOOKMARK":
             return None
         if event.type == "DELETED":
-            return self._tracker.gone(self._tracker.key_of(event.object))
-        return self._tracker.seen(event.object)
+            found = self._tracker.gone(self._tracker.key_of(event.object))
+        else:
+            found = self._tracker.seen(event.object)
+        return replace(found, by=self._happened_by(event, found.by)) if found else None
+
+    def _happened_by(self, event: Event, told: datetime | None) -> datetime | None:
+        """An event that was waiting for this watch happened before the consistent read that the watch began with. One that
+        comes as it happens is dated by our clock, which is finer than the object's and the same for all."""
+        barrier = self._barrier
+        if barrier is None or not 0 <= _number(version_of(event.object)) <= barrier.version:
+            return None
+        return min(told, barrier.at) if told else barrier.at
 
 
 def _number(version: str) -> int:

@@ -1,0 +1,1 @@
+"""Cloud Logging, as far as a reader of entries sees it: what was written, and `entries.list`."""

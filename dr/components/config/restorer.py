@@ -20,6 +20,7 @@ from dr.components.config.deciding import newer
 from dr.components.config.evidence import Evidence
 from dr.components.config.living import resources_of
 from dr.components.config.outlining import Outlining, tenants_labelled
+from dr.components.config.reading import cut_short
 from dr.components.config.reviewing import review
 from dr.components.config.teardown import teardown
 from dr.errors import RESTORE_FAILED, DrError
@@ -111,8 +112,7 @@ class ConfigRestorer:
         checks = (*Evidence(applying).checks(outcomes), self._unerased(applying).check())
         if work.manifest is not None:
             return checks
-        # a hole behind the instant is why it is that instant: nothing of what was seen later could be used
-        return (*checks, LogReader(work.vault, work.item.source).unbroken())
+        return (*checks, cut_short(LogReader(work.vault, work.item.source), work.item.instant))
 
     def review(self, work: RestoreWork) -> Review:
         return review(self._applying(work))

@@ -73,8 +73,11 @@ class Bench:
         assert isinstance(spaces, list)
         found = [entry["metadata"]["name"] for entry in spaces if entry["metadata"]["name"].startswith("drill-")]
         found += [name for name in self._databases() if name.startswith("drill-")]
-        found += [str(path) for path in (self.home / "cache" / "restored").glob("drill-*")]
-        return found + [blob.name for blob in storage_client(self.lab).list_blobs("energent-velero", prefix="restores/")]
+        archives = (self.home / "cache" / "restored").glob("drill-*/**/*")
+        found += [str(path) for path in archives if path.is_file()]
+        return found + [
+            blob.name for blob in storage_client(self.lab).list_blobs("energent-velero", prefix="restores/")
+        ]
 
     def _databases(self) -> Iterator[str]:
         from google.cloud.firestore_admin_v1 import FirestoreAdminClient
@@ -151,7 +154,10 @@ def prepare(bench: Bench) -> None:
     """The world, a little writing of all kinds, and a point of each row behind it."""
     where = ("--lab", str(bench.lab.directory))
     size = ("--tenants", "3", "--documents", "60", "--witness", str(bench.witness))
-    for args in (("fill", *where, *size), ("write", *where, "--out", str(bench.witness), "--only", "all", "--seconds", "3")):
+    for args in (
+        ("fill", *where, *size),
+        ("write", *where, "--out", str(bench.witness), "--only", "all", "--seconds", "3"),
+    ):
         done = bench.dr.module("lab.energent", *args)
         assert done.code == 0, done.err
     bench.dr.fine("init", "--repositories")
@@ -197,7 +203,7 @@ def test_dr_itself_lost(bench: Bench, tmp_path: Path) -> None:
     }
     settings, strategy = tmp_path / "dr.yaml", tmp_path / "strategy.yaml"
     there = bench.dr.with_(**laptop, DR_CACHE_DIR=str(tmp_path / "cache"), DR_CONFIG="", DR_STRATEGY="")
-    done = there("init", "--from", CONTROL, "--dir", str(tmp_path))
+    done = there("init", "--from", CONTROL, "--directory", str(tmp_path))
     assert done.code == 0, done.err
     kubeconfig = str(bench.lab.kubeconfigs["restore"])
     fresh = there.with_(DR_CONFIG=str(settings), DR_STRATEGY=str(strategy), DR_KUBERNETES_RESTORE=kubeconfig)
@@ -243,21 +249,22 @@ def test_ransomware(bench: Bench) -> None:
     assert row["rto"]["clocks"]["decide_s"] > row["rto"]["clocks"]["restore_s"] / 10, "the bad copies took their time"
 
 
-def test_database_lost(bench: Bench) -> None:
-    bench.judged("database-lost", bench.strike("database-lost")["at"])
-
-
 def test_audit_store_lost(bench: Bench) -> None:
     bench.judged("audit-store-lost", bench.strike("audit-store-lost")["at"])
 
 
 def test_cluster_lost(bench: Bench) -> None:
+    """Before the database is lost: a copy of the cluster alone works with the database that stands."""
     struck = bench.strike("cluster-lost")
     there = bench.new_cluster("second")
     report = bench.judged("cluster-lost", struck["at"], "--declare", "cluster creation=2m", dr=there)
     for row in report["items"]:
         if row["verdict"] != "not drilled":
             assert row["rto"]["clocks"]["restore_s"] > 120, "what was declared is restoring"
+
+
+def test_database_lost(bench: Bench) -> None:
+    bench.judged("database-lost", bench.strike("database-lost")["at"])
 
 
 def test_region_lost(bench: Bench) -> None:

@@ -3,9 +3,10 @@ drills that come to no end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,9 @@ from dr.model.strategy import FailureDomain, Frequency, Objective, Place, Source
 from dr.ports import Json, ObjectInfo, RestoredItem, RestoreWork, Step, StepContext
 from dr.record.codec import decode, encode
 from dr.record.journal import Journal
+from dr.report.drill_html import drill_html
+from dr.report.drill_json import drill_json, read_drill_json
+from dr.report.tables import drill_notes
 from dr.run.drill import DrillRunner, drill_id, list_drills, load_report
 from dr.run.drillends import DIED, LONGEST, read_endings
 from dr.run.engine import Engine, Retry
@@ -101,7 +105,7 @@ class World:
         return (0, "garbled") if bad else (0, "all is fine")
 
 
-def _never(*_: object, **__: object) -> object:
+def _never(*_: object, **__: object) -> Any:
     raise AssertionError("nobody asks for this")
 
 
@@ -135,8 +139,8 @@ class Copier:
         self.world.made.append(work.item.instant)
         return {}
 
-    def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Sequence[RestoredItem]:
-        return [RestoredItem("a", "f" * 64)]
+    def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
+        return iter([RestoredItem("a", "f" * 64)])
 
     def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return (Check("count", True, "1 of 1"),)
@@ -267,6 +271,26 @@ def test_when_no_point_is_clean_the_row_fails_and_says_why() -> None:
     assert row.verdict is Verdict.FAILED
     assert "jobs can be read" in row.findings[0]
     assert not any(one.clean for one in row.tried)
+
+
+# --- told
+
+
+@pytest.mark.parametrize("choice", [Choice.CLEAN, Choice.RANDOM])
+def test_all_of_it_is_told_and_reads_back(choice: Choice) -> None:
+    world = World(bad=2)
+    scenario = replace(CLEAN, choice=choice, seed="7", checks=CLEAN.checks if choice is Choice.CLEAN else ())
+    witness = LivingSource({}, world.clock.now()) if choice is Choice.RANDOM else None
+    report = world.run(scenario, witness)
+    assert read_drill_json(drill_json(report)) == report
+    assert decode(encode(report), DrillReport, "x") == report
+    told = "\n".join(drill_notes(report, wide=True))
+    assert "decide" in told
+    assert "worst RPO" in told
+    assert "by lot (seed 7)" in told if choice is Choice.RANDOM else "is not to be used: jobs can be read" in told
+    page = drill_html(report)
+    assert "Where the time went" in page
+    assert "at any instant since" in page
 
 
 # --- drills that come to no end

@@ -15,7 +15,7 @@ from dr.app.drillpage import page_of
 from dr.app.evidence import SealedDrill, add_note, assign, seal_drill, sealed_drill, sign_off, whole_chain
 from dr.app.mandate import mandate_of
 from dr.app.verifying import VerifiedFile, verify_chain, verify_file, verify_files
-from dr.errors import CONFIGURATION, NOT_FOUND, TARGET_EXISTS, USAGE, DrError
+from dr.errors import CONFIGURATION, NOT_FOUND, TARGET_EXISTS, UNREACHABLE, USAGE, DrError
 from dr.model.dossier import Severity
 from dr.model.evidence import People, Verdict
 from dr.model.points import Check
@@ -331,7 +331,37 @@ def test_of_two_that_are_sealed_at_once_one_stands_behind_the_other(here: Site) 
 
 def test_a_sealed_drill_is_locked(here: Site) -> None:
     found = sealed(here)
-    info = here.app.control.stat("evidence/000001.json")
+    for name in ("evidence/000001.json", "drills/quarterly-1/order.json", "drills/quarterly-1/plan.json"):
+        info = here.app.control.stat(name)
+        assert info is not None
+        assert info.retain_until == found.dossier.keep_until
+    assert found.dossier.order.locked_until == found.dossier.keep_until
+
+
+class Dying:
+    """A control repository that is gone when the sealed record is to be locked."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        self._inner = inner
+
+    def retain(self, name: str, **more: Any) -> None:
+        if name.startswith("evidence/"):
+            raise DrError(UNREACHABLE, "gone")
+        self._inner.retain(name, **more)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+
+def test_what_died_before_the_lock_is_locked_by_the_next(here: Site) -> None:
+    hold_drill(here, "quarterly-1")
+    control = here.app.control
+    here.app.__dict__["control"] = Dying(control)
+    with pytest.raises(DrError, match="gone"):
+        seal_drill(here.app, "quarterly-1")
+    here.app.__dict__["control"] = control
+    found = seal_drill(here.app, "quarterly-1")
+    info = control.stat("evidence/000001.json")
     assert info is not None
     assert info.retain_until == found.dossier.keep_until
 

@@ -83,4 +83,4 @@ def what_was_replaced_is_listed(stage: Stage, plan: str, ruined: dict[str, str])
     assert kept
     assert kept.items() <= ruined.items()
     (undo,) = [point for point in stage.dr.fine("points", "list", "-o", "json").items if "-undo-" in point["slot"]]
-    assert undo["held"], undo
+    assert undo["holds"], undo

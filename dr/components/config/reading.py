@@ -198,7 +198,7 @@ def _covered(piece: Sequence[Unit], based: Callable[[Unit], bool]) -> Covered | 
     if (index := next(firsts, None)) is None or (start := _start(piece[index:])) is None:
         return None
     opening = next(unit for unit in piece[index:] if unit.start)
-    if opening.first_seq == 1 and not is_pack(opening):
+    if opening.first_seq == 1 and (not is_pack(opening) or opening.last_seq == 1):
         # until the last entry of the first listing, only part of what there was had been written down
         start = max(start, opening.last or start)
     watermark = piece[-1].watermark or start

@@ -230,6 +230,24 @@ def test_what_is_added_or_taken_out_is_named(here: Site) -> None:
     assert "evidence.steps[3] (end of the work): sealed, missing in the file" in text
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('    "passed": true', '    "passed": false,\n    "passed": true'),
+        ('"kind": "DrillReport"', '"kind":  "DrillReport"'),
+        ('"kind": "DrillReport"', '"kind": "Drill\\u0052eport"'),
+        ("\n}\n", "\n}\n\n"),
+    ],
+    ids=["a key twice", "a blank", "an escape", "a line"],
+)
+def test_what_means_the_same_and_is_written_otherwise_is_named_too(here: Site, old: str, new: str) -> None:
+    good = sealed_json(sealed(here).seal)
+    assert old in good
+    found = faults(verified(here, good.replace(old, new, 1)))
+    assert set(found) == {"bytes"}
+    assert found["bytes"]
+
+
 def test_a_changed_page_is_named_by_its_heading(here: Site) -> None:
     good = page_of(sealed(here))
     text = faults(verified(here, good.replace(">Ben Ode<", ">Bob Ode<", 1)))["bytes"]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dr.model.evidence import DrillReport, DrillRow, Loss, StepTiming, Verdict
+from dr.model.forecast import Outlook
 from dr.model.points import Check
 from dr.model.strategy import FailureDomain
 from dr.report import words
@@ -73,6 +74,7 @@ def drill_html(report: DrillReport, dressed: Dressed | None = None) -> str:
         dressed=dressed,
         trend_rows=list(trends(report, dressed.dossier)) if dressed else [],
         severities=SEVERITIES,
+        forecast_tones={Outlook.WITHIN: "good", Outlook.BEYOND: "bad", Outlook.INSUFFICIENT: "warn"},
         said=said,
         stored=stored,
     )

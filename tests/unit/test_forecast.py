@@ -198,3 +198,15 @@ def test_a_forecast_is_read_back_as_it_was_written() -> None:
         said = plain(forecasts_sheet([found], wide=True))
         assert str(found.outlook) in said
         assert "1 run set aside: dr 0.2.0 (now 0.3.0)" in said
+
+
+def test_the_page_of_a_drill_shows_it() -> None:
+    from dr.report.drill_html import drill_html
+    from tests.unit.test_report import FULL
+
+    found = only(models(*ENOUGH), strategy(DeclaredSize(objects=90_000)))
+    page = drill_html(replace(FULL, forecasts=(found,)))
+    assert "Forecast at production&#39;s size" in page or "Forecast at production's size" in page
+    assert "insufficient evidence" in page
+    assert "90,000 objects are 300 times the largest drilled 300" in page
+    assert "Forecast at" not in drill_html(FULL)

@@ -207,3 +207,7 @@ def test_what_follows_the_end_of_a_large_archive_is_an_error_and_no_endless_read
     with pytest.raises(DrError) as error:
         list(islice(gunzip([data]), 100))
     assert error.value.kind is DAMAGED
+
+
+def test_a_backup_of_nothing_is_none_however_rightly_it_is_counted() -> None:
+    assert "a backup of nothing" in faults(inspect(Made("b", world=()).files()))["items"]

@@ -228,8 +228,8 @@ def _namespace_missing(subject: Subject, rng: Random) -> Edit:
 
 def _nothing(subject: Subject, rng: Random) -> Edit:
     archive = _Archive.of(subject)
-    gone = archive.drop(lambda item: True)
-    return archive.edit([_named(item) for item in gone])
+    archive.drop(lambda item: True)
+    return archive.edit([subject.artefact(CONTENTS).name])
 
 
 def _twice(subject: Subject, rng: Random) -> Edit:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path, snapshot_granularity="1") as made:
+    with staged(tmp_path, documents=60, snapshot_granularity="1") as made:
         yield made
 
 

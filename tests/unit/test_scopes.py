@@ -106,12 +106,18 @@ class Documents:
     held: dict[str, dict[str, tuple[int, datetime]]] = field(default_factory=dict)
     meanwhile: dict[str, int] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
+    while_streaming: dict[str, int] = field(default_factory=dict)
+    """Written by somebody else after both sides were compared."""
+    reads: dict[str, int] = field(default_factory=dict)
 
     def put(self, database: str, **documents: int) -> None:
         for path, value in documents.items():
             self.held.setdefault(database, {})[path.replace("__", "/").replace("_", "-")] = (value, self.clock.now())
 
     def below(self, project: str, database: str, path: str) -> Iterator[Versioned]:
+        self.reads[database] = self.reads.get(database, 0) + 1
+        if self.reads.get("copy", 0) == 2:
+            self.put("live", **self.while_streaming)
         for name, (value, updated) in sorted(self.held.get(database, {}).items()):
             if name == path or name.startswith(f"{path}/"):
                 document = types.Document(fields={"x": types.Value(integer_value=value)})
@@ -190,6 +196,14 @@ def test_a_write_that_comes_between_is_never_lost(documents: Documents) -> None:
     with pytest.raises(DrError, match="written meanwhile", check=lambda e: e.kind is RESTORE_FAILED):
         copy.run(context)
     assert documents.values("live")["tenants/t-1/jobs/a"] == 88
+
+
+def test_nor_is_one_that_comes_after_the_comparison(documents: Documents) -> None:
+    copy, context = copying(documents)
+    documents.while_streaming = {"tenants__t_1__jobs__a": 99}
+    with pytest.raises(DrError, match="written meanwhile", check=lambda e: e.kind is RESTORE_FAILED):
+        copy.run(context)
+    assert documents.values("live")["tenants/t-1/jobs/a"] == 99
 
 
 # --- two databases

@@ -88,6 +88,7 @@ HARDENING = (
     "test_incluster.py::test_the_service_leads",
     "test_incluster.py::test_dr_check_in_a_pod",
     "test_runbooks.py",
+    "test_scenarios.py",
     "test_service.py",
     "test_soak.py",
     "test_velero_shipped.py",

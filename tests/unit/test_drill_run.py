@@ -56,6 +56,7 @@ class World:
     copies: dict[str, datetime] = field(default_factory=dict)
     made: list[datetime] = field(default_factory=list)
     trouble: BaseException | None = None
+    stop: bool = False
 
     def __post_init__(self) -> None:
         for at in self.instants:
@@ -76,7 +77,8 @@ class World:
 
     def runner(self, scenario: Scenario) -> DrillRunner:
         journal = Journal(self.control, self.clock, "drills", continues=True)
-        restores = RestoreRunner(journal, self.clock, Engine(self.clock, retry=Retry(attempts=1), renew_every=None))
+        engine = Engine(self.clock, retry=Retry(attempts=1), renew_every=None)
+        restores = RestoreRunner(journal, self.clock, engine, lambda: self.stop)
         planner = Planner(lambda _: self.vault, _never, {"fake": Copier(self)}, STRATEGY.sha256)
         eyes = Eyes(self.look, _never, _never, _never, lambda item: Copy(item, lambda name: name))
         look = Looker(scenario.checks, eyes).look
@@ -307,6 +309,15 @@ def test_a_drill_that_is_stopped_is_on_record_with_reason_and_by_whom(trouble: B
     (ending,) = read_endings(world.control, world.clock.now())
     assert (ending.scenario, ending.how, ending.reason, ending.by) == ("quarterly", DrillEnd.ABORTED, reason, "me")
     assert list_drills(world.control) == ()
+
+
+def test_a_drill_that_is_asked_to_stop_measures_nothing_and_leaves_no_copy() -> None:
+    world = World(stop=True)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(Scenario("nightly-appdata", "why", (KEY,)))
+    (ending,) = read_endings(world.control, world.clock.now())
+    assert (ending.how, ending.reason) == (DrillEnd.ABORTED, "stopped by a person")
+    assert not world.copies
 
 
 def test_a_restore_that_fails_is_a_failed_drill_with_a_report() -> None:

@@ -82,7 +82,6 @@ def site(lab: Lab, kube: Callable[[str], Kube], tmp_path: Path) -> Iterator[Site
     dr, admin = Dr(lab.directory, tmp_path), kube("admin")
     wiped = dr.module("lab.energent", "wipe", "--lab", str(lab.directory), "--witness", str(tmp_path / "wiped.jsonl"))
     assert wiped.code == 0, wiped.err
-    # an instant at which the application does not work on its database
     here = Site(dr, lab, admin)
     filled = dr.module("lab.energent", "fill", "--lab", str(lab.directory), "--tenants", "3", "--documents", "60")
     assert filled.code == 0, filled.err
@@ -99,6 +98,7 @@ def now() -> str:
     return format_instant(at.replace(microsecond=0))
 
 
+@pytest.mark.timeout(600)  # a dozen commands, one after the other
 def test_over_living_data_and_back(site: Site) -> None:
     cut_over_and_undone(site)
     backed_out_of_a_database_that_the_application_does_not_work_on(site)

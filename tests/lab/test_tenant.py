@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from dr.model.timeline import format_instant
 from dr.stores.opening import open_store
 from dr.vendors.google import GoogleAccess
@@ -39,6 +41,7 @@ def narrowed(stage: Stage, at: str, *more: str) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.timeout(600)  # a dozen commands, one after the other
 def test_one_tenant_of_a_hundred_goes_back_and_forth_and_nobody_else_is_touched(tmp_path: Path) -> None:
     with staged(tmp_path, documents=60, snapshot_granularity="1") as stage:
         size = ("--tenants", str(TENANTS), "--documents", "500", "--only", "firestore")

@@ -11,10 +11,13 @@ from dr.model.dossier import SealedPoint, Segregation
 from dr.model.plans import PlannedRestore
 from dr.model.points import PointManifest
 from dr.model.strategy import Place, Strategy
+from dr.plan.modes import MODES
 from dr.ports import ObjectStore
 from dr.record.codec import decode, sha256
 
 LIVE = "read from the living source: there is no stored point to lock"
+LOGGED = "read from the change log in the vault, locked segment by segment: no one manifest was pinned"
+_LOGS = frozenset(mode.log for mode in MODES.values() if mode.log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ def sealed_point(around: Around, item: PlannedRestore) -> SealedPoint:
         vault = around.vault(item.source.component)
         if item.point is not None:
             return _stored(vault, item)
-        return _unstored(item, vault.url, LIVE)
+        return _unstored(item, vault.url, LOGGED if item.method in _LOGS else LIVE)
     except DrError as error:
         return _unstored(item, "", f"the point could not be read again: {error.message}")
 

@@ -18,15 +18,20 @@ from dr.app.verifying import VerifiedFile, verify_chain, verify_file, verify_fil
 from dr.errors import CONFIGURATION, NOT_FOUND, TARGET_EXISTS, UNREACHABLE, USAGE, DrError
 from dr.model.dossier import Severity
 from dr.model.evidence import People, Verdict
+from dr.model.ids import SourceId
+from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check
 from dr.model.sealed import Envelope
+from dr.model.strategy import FailureDomain
 from dr.ports import ObjectInfo, ObjectStore
 from dr.record.chain import ChainLink, add_link
 from dr.record.codec import sha256
 from dr.report.sealed_file import sealed_json
+from dr.run.dossier_points import LIVE, LOGGED, Around, sealed_point
 from dr.vendors.dsse import verify
 from dr.vendors.signingfile import FileSigner, make_signing_key
 from tests.unit.evidence_world import ANN, BEN, Site, hold_drill, measured, site
+from tests.unit.watched_world import CONFIG, NOW
 
 FLIPS = 150
 
@@ -72,6 +77,15 @@ def test_every_hash_is_of_what_lies_in_the_stores(here: Site) -> None:
     assert point.sha256 == sha256(vault.get(point.name))
     assert info is not None
     assert point.locked_until == info.retain_until
+
+
+def test_a_row_without_a_manifest_says_where_its_copy_came_from(here: Site) -> None:
+    item = PlannedRestore(CONFIG, FailureDomain.LOGICAL, "config-log", None, NOW, Target(True), 9, None, 0.0, (), ())
+    around = Around(here.app.control, here.app.vault, here.app.strategy, {})
+    assert sealed_point(around, item).note == LOGGED
+    assert sealed_point(around, replace(item, method="firestore-pitr")).note == LIVE
+    lost = replace(item, source=SourceId("audit", "pubsub", "sink"), method="audit-log")
+    assert "could not be read again" in sealed_point(around, lost).note
 
 
 def test_it_says_who_by_what_authority_and_where(here: Site) -> None:

@@ -65,8 +65,8 @@ def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -
     from dr.app.restores import apply, tracked
     from dr.report.restore_json import declared_item
     from dr.report.restores import recovery_notes, restored_item, restored_sheet
-    from dr.run.overlive import is_over_live
     from dr.report.screen import show
+    from dr.run.overlive import is_over_live
 
     if isinstance(app.listener, Watcher):
         app.listener.tracker = tracked(app, plan)

@@ -93,7 +93,7 @@ class Bench:
         found = [entry["metadata"]["name"] for entry in spaces if entry["metadata"]["name"].startswith("drill-")]
         found += [name for name in self._databases() if name.startswith("drill-")]
         archives = (self.home / "cache" / "restored").glob("drill-*/**/*")
-        found += [str(path) for path in archives if path.is_file()]
+        found += [str(path) for path in archives if path.is_file() and ".dr-tmp" not in path.parts]
         return found + [
             blob.name for blob in storage_client(self.lab).list_blobs("energent-velero", prefix="restores/")
         ]
@@ -280,7 +280,6 @@ def test_audit_store_lost(bench: Bench) -> None:
 
 @scenario("cluster-lost")
 def test_cluster_lost(bench: Bench) -> None:
-    """Before the database is lost: a copy of the cluster alone works with the database that stands."""
     struck = bench.strike("cluster-lost")
     there = bench.new_cluster("second")
     report = bench.judged("cluster-lost", struck["at"], "--declare", "cluster creation=2m", dr=there)

@@ -32,6 +32,8 @@ from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Json, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
 from dr.vendors.kubernetes_objects import sequence, text, uid_of
 
+_NEW_CLUSTER = (FailureDomain.CLUSTER, FailureDomain.REGION, FailureDomain.PROJECT)
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigRestorer:
@@ -59,7 +61,8 @@ class ConfigRestorer:
         """A cluster that is restored in the same plan comes first: its daily state is older than what is written here."""
         applying = self._applying(work)
         names, isolated = applying.form.names, work.item.target.isolated
-        after = () if isolated else ("cluster",)
+        # in a new cluster a contained copy too needs the kinds that come with the cluster's own restore
+        after = ("cluster",) if not isolated or work.item.domain in _NEW_CLUSTER else ()
         contained = [Step("contain", partial(contain, self.api, names, ()), kind=StepKind.PREPARE)] if isolated else []
         rest = [
             Step("newer", partial(self._newer, applying)),

@@ -163,7 +163,7 @@ def test_steps_beside_each_other_run_side_by_side_within_an_item(world: World) -
 
     make, copy = Step("make", lambda _: meet("make")), Step("copy", lambda _: meet("copy"), beside=True)
     load = Step("load", lambda _: {"seen": sorted(done)})
-    world.appdata.steps = lambda work: [make, copy, load]  # type: ignore[method-assign]
+    world.appdata.steps = lambda _work: [make, copy, load]  # type: ignore[method-assign]
     result = world.runner().apply(world.plan, world.items())
     assert result.ok
     assert result.items[1].outcomes["load"] == {"seen": ["copy", "make"]}

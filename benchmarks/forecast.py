@@ -34,7 +34,7 @@ from dr.scenarios import load_scenario
 from lab.stage import lab_strategy
 
 TENTHS = (60, 120, 180)
-"""Documents for each tenant of the drills that are fitted."""
+"""Documents of the databases whose drills are fitted."""
 TENANTS, TIMES = 3, 10
 FITTED, HELD, SEED = 12, 30, 6
 GOAL = 0.9
@@ -53,6 +53,7 @@ class Campaign:
     folder: Path
     fitted: int = FITTED
     held: int = HELD
+    tenths: tuple[int, ...] = TENTHS
 
     @property
     def lab(self) -> Path:
@@ -74,7 +75,7 @@ class Campaign:
             (self.folder / "strategy.yaml").write_text(lab_strategy(1.0))
             (self.folder / "scenario.yaml").write_text(SCENARIO)
             self.dr("init", "--repositories")
-            for documents in (*TENTHS, TIMES * TENTHS[-1]):
+            for documents in (*self.tenths, TIMES * self.tenths[-1]):
                 self.fill(documents)
                 self.dr("backup", "appdata")
             app = self.app()
@@ -82,7 +83,7 @@ class Campaign:
         return [parse_instant(text) for text in json.loads(known.read_text())]
 
     def fill(self, documents: int) -> None:
-        """So many for each tenant, with all that is written on record."""
+        """So many, with all that is written on record."""
         size = ("--tenants", str(TENANTS), "--documents", str(documents))
         record = ("--witness", str(self.folder / "witness.jsonl"))
         self.python("lab.energent", "fill", "--lab", str(self.lab), "--only", "firestore", *size, *record)

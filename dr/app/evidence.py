@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from dr.record.chain import (
     addenda_of,
     append,
     every_link,
+    link_name,
     link_of,
     newest,
     next_number,
@@ -31,14 +32,17 @@ from dr.record.chain import (
 from dr.record.codec import decode, encode, from_json, to_json
 from dr.report.drill_json import drill_json, read_drill_json
 from dr.report.sealed_file import Seal, payload_of, sealed_json, take_apart
-from dr.run.dossier import Around, Link, gather
-from dr.run.drill import load_report
+from dr.run.dossier import Link, gather
+from dr.run.dossier_points import Around
+from dr.run.drill import list_drills, load_report
 from dr.settings import KeySettings
 
 if TYPE_CHECKING:
-    from dr.ports import Signer
+    from dr.ports import ObjectStore, Signer
     from dr.vendors.google import GoogleAccess
 
+RECENT = 100
+"""Earlier drills that a trend looks at."""
 TRIES = 8
 """Drills that may be sealed at the same moment."""
 
@@ -87,31 +91,51 @@ def enveloped(payload: bytes, payload_type: str, signer: Signer | None) -> Envel
 
 
 def seal_drill(app: App, drill: str) -> SealedDrill:
-    """Gather and seal; what is sealed already stays as it is. Raises DrError NOT_FOUND, NOT_AUTHORISED, UNREACHABLE."""
-    found = link_of(app.control, drill)
-    if found is None:
-        found = _sealed_anew(app, load_report(app.control, drill))
+    """Gather and seal; what is sealed already stays as it is, and is locked. Raises DrError NOT_FOUND, NOT_AUTHORISED,
+    UNREACHABLE."""
+    from dr.app.drills import longest_retention
+
+    report = load_report(app.control, drill)
+    until = report.ended_at + longest_retention(app)
+    for name in (f"drills/{drill}/order.json", f"drills/{drill}/plan.json"):
+        lock(app.control, name, until)
+    found = link_of(app.control, drill) or _sealed_anew(app, report, until)
+    lock(app.control, link_name(found.number), until)
     return opened(found.envelope, addenda_of(app.control, drill))
 
 
-def _sealed_anew(app: App, report: DrillReport) -> ChainLink:
-    from dr.app.drills import longest_retention, reports
+def lock(control: ObjectStore, name: str, until: datetime) -> None:
+    """Against deletion, where it is there; a longer lock stays."""
+    info = control.stat(name)
+    if info is not None and (info.retain_until is None or info.retain_until < until):
+        control.retain(name, generation=info.generation, until=until)
 
-    earlier, signer = reports(app), signer_of(app)
-    until = report.ended_at + longest_retention(app)
+
+def _sealed_anew(app: App, report: DrillReport, until: datetime) -> ChainLink:
+    earlier, signer = recent_reports(app.control, report), signer_of(app)
     for _ in range(TRIES):
         link = _next(app, signer, until)
-        envelope = enveloped(_payload(app, report, earlier, link), DRILL_TYPE, signer)
-        made = ChainLink(link.number, report.id, envelope)
+        made = ChainLink(link.number, report.id, enveloped(_payload(app, report, earlier, link), DRILL_TYPE, signer))
         try:
-            info = add_link(app.control, made)
+            add_link(app.control, made)
         except DrError as error:
             if error.kind is not CONFLICT:
                 raise
             continue
-        app.control.retain(info.name, generation=info.generation, until=until)
         return made
     raise DrError(LOCKED, f"{report.id} was not sealed: others took every place in the chain", hint="seal it again")
+
+
+def recent_reports(control: ObjectStore, report: DrillReport) -> tuple[DrillReport, ...]:
+    """The newest ones by the instant in their names: years of nightly drills are not read to draw a trend."""
+    names = sorted((name for name in list_drills(control) if name != report.id), key=_instant_in)
+    return tuple(load_report(control, name) for name in names[-RECENT:])
+
+
+def _instant_in(drill: str) -> tuple[str, str]:
+    """`quarterly-20250528T100000Z-3f2a` -> that instant as text, which sorts by time."""
+    parts = drill.rsplit("-", 2)
+    return (parts[1] if len(parts) == 3 else "", drill)
 
 
 def _next(app: App, signer: Signer | None, until: datetime) -> Link:
@@ -121,7 +145,7 @@ def _next(app: App, signer: Signer | None, until: datetime) -> Link:
     return Link(number, previous, signer.name if signer else "", app.clock.now(), until)
 
 
-def _payload(app: App, report: DrillReport, earlier: tuple[DrillReport, ...], link: Link) -> bytes:
+def _payload(app: App, report: DrillReport, earlier: Sequence[DrillReport], link: Link) -> bytes:
     around = Around(app.control, app.vault, app.strategy, app.settings.places())
     notes = [(as_intervention(one.addendum), one.envelope.sha256) for one in addenda_of(app.control, report.id)]
     return payload_of(document(report, gather(around, report, earlier, notes, link)))
@@ -191,6 +215,13 @@ def seal_line(app: App, drill: str) -> str:
     signers = [one.keyid[:16] for one in link.envelope.signatures]
     signed = f"signed by key {signers[0]}" if signers else "unsigned: keys.evidence is not set"
     return f"sealed as number {link.number}, {signed}"
+
+
+def seal_facts(app: App, drill: str) -> Mapping[str, str]:
+    """For a JUnit report, which carries no seal: which record it belongs to."""
+    link = link_of(app.control, drill)
+    signed = "yes" if link and link.envelope.signatures else "no"
+    return {"drill": drill, "signed": signed} | ({"envelope_sha256": link.envelope.sha256} if link else {})
 
 
 def whole_chain(app: App) -> tuple[tuple[int, str, Envelope, tuple[Appended, ...]], ...]:

@@ -22,9 +22,10 @@ def _flipped(how: str, subject: Subject, _: Random) -> Edit:
 
 
 def _other(subject: Subject, _: Random) -> Edit:
-    """What stands under its name is the manifest of the point before."""
-    name, before = subject.point.name, subject.before
-    return Edit({name: encode(before)}, (name,), {name: metadata_of(before)})
+    """What stands under its name is the manifest of the point before, and the listing tells nothing of it. (With the other's
+    metadata too, it would be a point that is not there: the one before is taken, and how much older it is is said.)"""
+    name = subject.point.name
+    return Edit({name: encode(subject.before)}, (name,))
 
 
 def _newer(subject: Subject, _: Random) -> Edit:

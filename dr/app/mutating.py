@@ -176,8 +176,8 @@ class Mutating:
     def _try(self, trial_id: str, known: Mapping[str, Fault], campaign: Campaign) -> Trial:
         fault = known.get(trial_id)
         if fault is None:
-            component = trial_id.partition(".")[0]
-            return _unplanted(Fault(component, trial_id, "unknown to this dr"), "this point offers no such fault")
+            component, _, name = trial_id.partition(".")
+            return _unplanted(Fault(component, name, "not planted"), "these points, or this dr, offer no such fault")
         try:
             edit = self.plant(fault, campaign.seed)
         except Unsuitable as why:

@@ -24,7 +24,6 @@ from dr.ports import ObjectInfo, ObjectStore
 AHEAD = 16
 """Segments fetched at the same time; they are given in order."""
 _BAD = (DAMAGED, NOT_FOUND, NEWER_FORMAT)
-CHAIN = "chain of segments"
 Segment = tuple[SegmentHead, list[bytes]]
 EachLine = Callable[[str, bytes], None]
 """Gets an object's URL and one entry's line."""
@@ -132,15 +131,6 @@ class LogReader:
             return damaged(f"{self.vault.url}/{after.name}", f"it overlaps {before.name}")
         name = segment_name(self.source, before.last_seq + 1)
         return damaged(f"{self.vault.url}/{name}", f"it is missing; {after.name} comes after it")
-
-    def unbroken(self) -> Check:
-        """Whether each object continues the one before it, by what a listing tells. Raises DrError."""
-        before: Unit | None = None
-        for unit in self.units():
-            if before and not unit.follows(before):
-                return Check(CHAIN, False, self.break_between(before, unit).message)
-            before = unit
-        return Check(CHAIN, True, f"{before.last_seq if before else 0} without a hole")
 
     # --- reading objects
 

@@ -172,9 +172,10 @@ def show_report(report: DrillReport, form: str, app: App) -> None:
     if form == "name":
         click.echo(report.id)
     elif form == "junit":
+        from dr.app.evidence import seal_facts
         from dr.report.junit import junit
 
-        click.echo(junit(report))
+        click.echo(junit(report, seal_facts(app, report.id)))
     elif form == "html":
         from dr.app.drillpage import page_for
 

@@ -53,7 +53,9 @@ def names_of(secrets: tuple[str, ...], delete_newer: bool) -> tuple[str, ...]:
 @click.option("--point-in-time", "instant", metavar="T", help="RFC 3339 instant to restore to.")
 @component_option
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
-@click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full; several: a,b.")
+@click.option(
+    "--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full; several: a,b."
+)
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
 @click.option("--max-skew", metavar="SPAN", help="Refuse when sources would be restored further apart: 15m.")
 @named_options
@@ -102,7 +104,9 @@ def command(
 @click.option("--point-in-time", "instant", metavar="T", required=True, help="RFC 3339 instant to restore to.")
 @component_option
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
-@click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full; several: a,b.")
+@click.option(
+    "--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full; several: a,b."
+)
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
 @click.option("--max-skew", metavar="SPAN", help="Refuse when sources would be restored further apart: 15m.")
 @named_options

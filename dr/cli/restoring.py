@@ -66,6 +66,7 @@ def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -
     from dr.report.restore_json import declared_item
     from dr.report.restores import recovery_notes, restored_item, restored_sheet
     from dr.report.screen import show
+    from dr.run.overlive import is_over_live
 
     if isinstance(app.listener, Watcher):
         app.listener.tracker = tracked(app, plan)
@@ -97,6 +98,8 @@ def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -
     code = exit_code(result)
     if code:
         click.echo(f"    go on with: dr restore resume {plan.id}", err=True)
+        if any(is_over_live(item) for item in plan.items):
+            click.echo(f"    or go back:  dr restore undo {plan.id}", err=True)
         ctx.exit(code)
 
 

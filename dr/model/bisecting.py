@@ -18,7 +18,8 @@ class Answer(StrEnum):
     UNKNOWN = "cannot tell"
     """It said so (exit 125), it did not end in time, or the point cannot be restored."""
     BROKEN = "check failed"
-    """The check itself did not work: nothing can be concluded, and the search stops."""
+    """The check itself did not work, and the search stops; or the copy was gone before it was checked. Nothing is concluded:
+    the candidate is asked again."""
 
 
 class Finding(StrEnum):

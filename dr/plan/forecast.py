@@ -199,7 +199,7 @@ def _judged(
         domain=case.domain,
         source=str(case.spec.id),
         method=case.method,
-        outlook=_outlook(bound, target),
+        outlook=outlook_of(bound, target),
         reasons=tuple(missing) or tuple(_words(case, found, bound, target, besides_s)),
         target_s=target,
         size=case.size.bytes,
@@ -216,7 +216,7 @@ def _judged(
     )
 
 
-def _outlook(bound: float | None, target: float) -> Outlook:
+def outlook_of(bound: float | None, target: float) -> Outlook:
     """Strict, as every bound of the table."""
     if bound is None:
         return Outlook.INSUFFICIENT

@@ -63,16 +63,17 @@ def add_link(control: ObjectStore, link: ChainLink) -> ObjectInfo:
         "drill": link.drill,
         "envelope": link.envelope.to_json(),
     }
-    return control.put(_name(link.number), dump(body), metadata={DRILL: link.drill})
+    return control.put(link_name(link.number), dump(body), metadata={DRILL: link.drill})
 
 
-def _name(number: int) -> str:
+def link_name(number: int) -> str:
+    """In the control repository."""
     return f"{EVIDENCE}{number:06d}.json"
 
 
 def _infos(control: ObjectStore) -> list[ObjectInfo]:
     """In order of the numbers."""
-    return [info for info in control.list(EVIDENCE) if info.name == _name(_number(info.name))]
+    return [info for info in control.list(EVIDENCE) if info.name == link_name(_number(info.name))]
 
 
 def _number(name: str) -> int:
@@ -84,7 +85,7 @@ def _read(control: ObjectStore, name: str) -> ChainLink:
     where = f"{control.url}/{name}"
     body = open_envelope(control.get(name), "sealed-drill", where)
     try:
-        if body.keys() != {"number", "drill", "envelope"} or _name(int(body["number"])) != name:
+        if body.keys() != {"number", "drill", "envelope"} or link_name(int(body["number"])) != name:
             raise ValueError("its fields are not those of its name")
         return ChainLink(int(body["number"]), str(body["drill"]), read_envelope(body["envelope"]))
     except (ValueError, TypeError) as error:

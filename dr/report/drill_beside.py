@@ -102,7 +102,9 @@ def read_drawn(values: Iterable[object]) -> tuple[Drawn, ...]:
         Drawn(
             str(one["source"]),
             FailureDomain(str(one["domain"])),
-            *(parse_instant(str(one[name])) for name in ("requested", "first", "last")),
+            parse_instant(str(one["requested"])),
+            parse_instant(str(one["first"])),
+            parse_instant(str(one["last"])),
             str(one["seed"]),
         )
         for one in found
@@ -133,7 +135,7 @@ def beside_notes(report: DrillReport) -> Iterable[str]:
         head = f"{row.component}/{row.domain}"
         if row.rto.clocks:
             yield f"{head}: {clock_words(row.rto.clocks)}"
-        yield from (f"{head}: {text}" for text in _instant_words(report, row))
+        yield from (f"{head}: {text}" for text in instant_words(report, row))
         yield from (f"{head}: {tried_words(one)}" for one in row.tried)
 
 
@@ -143,7 +145,8 @@ def clock_words(clocks: Clocks) -> str:
     return ", ".join(f"{name} {words.span(value)}" for name, value in (*parts, ("verify", clocks.verify_s)))
 
 
-def _instant_words(report: DrillReport, row: DrillRow) -> Iterable[str]:
+def instant_words(report: DrillReport, row: DrillRow) -> Iterable[str]:
+    """What was asked for and what came of it; then the worst RPO, where it is known."""
     lot = next((one for one in report.drawn if (one.source, one.domain) == (row.source, row.domain)), None)
     requested = row.requested or report.requested
     if row.instant is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dr.model.evidence import DrillReport, DrillRow, Loss, StepTiming, Verdict
+from dr.model.forecast import Outlook
 from dr.model.points import Check
 from dr.model.strategy import FailureDomain
 from dr.report import words
 from dr.report.dossier_page import SEVERITIES, TONES, Dressed, said, stored, trends
+from dr.report.drill_beside import clock_words, instant_words, tried_words
 from dr.report.folding import folded
 
 if TYPE_CHECKING:
@@ -60,6 +63,9 @@ def drill_html(report: DrillReport, dressed: Dressed | None = None) -> str:
         details=[_detail(report, row, f"t{i}") for i, row in enumerate(report.rows) if words.measured(row)],
         environment=sorted((str(name), str(value)) for name, value in report.environment.items() if name != "dr"),
         words=words,
+        clock_words=clock_words,
+        instant_words=instant_words,
+        tried_words=tried_words,
         measured=words.measured,
         lost_count=_lost_count,
         heading=_heading,
@@ -68,6 +74,7 @@ def drill_html(report: DrillReport, dressed: Dressed | None = None) -> str:
         dressed=dressed,
         trend_rows=list(trends(report, dressed.dossier)) if dressed else [],
         severities=SEVERITIES,
+        forecast_tones={Outlook.WITHIN: "good", Outlook.BEYOND: "bad", Outlook.INSUFFICIENT: "warn"},
         said=said,
         stored=stored,
     )
@@ -118,9 +125,15 @@ def _detail(report: DrillReport, row: DrillRow, name: str) -> _Detail:
         row=row,
         wide=_plot(row.rto.steps, WIDE_PX, f"{name}w"),
         narrow=_plot(row.rto.steps, NARROW_PX, f"{name}n"),
-        behind=(report.disaster_at - row.instant).total_seconds() if row.instant else None,
+        behind=(_disaster(report, row) - row.instant).total_seconds() if row.instant else None,
         failed=sum(not check.passed for check in row.checks),
     )
+
+
+def _disaster(report: DrillReport, row: DrillRow) -> datetime:
+    """Of a row that is restored to an instant by lot it is reckoned to be at that instant."""
+    lots = (one.requested for one in report.drawn if (one.source, one.domain) == (row.source, row.domain))
+    return next(lots, report.disaster_at)
 
 
 def _plot(steps: Sequence[StepTiming], width: int, name: str) -> Markup | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from dr.model.evidence import DrillReport, DrillRow, Verdict
@@ -16,10 +16,15 @@ _SKIPPED = (Verdict.NOT_DRILLED, Verdict.NOT_CAPTURED)
 _BAD = (Verdict.FAILED, Verdict.MISSED)
 
 
-def junit(report: DrillReport) -> str:
-    """XML text. Missed objectives and failures are failures, what was not drilled is skipped."""
+def junit(report: DrillReport, properties: Mapping[str, str] | None = None) -> str:
+    """XML text. Missed objectives and failures are failures, what was not drilled is skipped. `properties`: what else is said of
+    the whole."""
     root = ET.Element("testsuites", name="dr drill")
     suite = ET.SubElement(root, "testsuite", name=_clean(report.scenario), timestamp=format_instant(report.declared_at))
+    if properties:
+        group = ET.SubElement(suite, "properties")
+        for name, value in properties.items():
+            ET.SubElement(group, "property", name=name, value=_clean(value))
     for row in report.rows:
         _row_case(suite, row)
     for check in report.tripwire:

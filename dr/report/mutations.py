@@ -55,21 +55,22 @@ def campaign_sheet(report: MutationReport, *, wide: bool = False) -> Sheet:
     """A line for each component; below, every miss and every false alarm. `wide`: a line for each trial."""
     notes = (*_bad(report), *summary(report))
     if wide:
-        rows = tuple(
-            (
-                cell(result_of(trial), Tone.GOOD if trial.good else Tone.BAD),
-                cell(trial.fault),
-                cell("forged" if trial.forged else ""),
-                cell(trial.verdict),
-                cell(f"{trial.seconds:.1f} s"),
-                cell(trial.what),
-            )
-            for trial in report.trials
-        )
-        return Sheet(columns_of("result", "fault", "", "verdict", ">took", "what"), rows, notes, empty="nothing tried")
-    rows = tuple(_row(report, name) for name in report.campaign.components)
+        heads = columns_of("result", "fault", "", "verdict", ">took", "what")
+        return Sheet(heads, tuple(map(_trial_row, report.trials)), notes, empty="nothing was tried")
     heads = columns_of("component", ">planted", ">caught", ">forged", ">clean drills", ">false alarms")
+    rows = tuple(_row(report, name) for name in report.campaign.components)
     return Sheet(heads, rows, notes, empty="nothing was tried")
+
+
+def _trial_row(trial: Trial) -> tuple[Cell, ...]:
+    return (
+        cell(result_of(trial), Tone.GOOD if trial.good else Tone.BAD),
+        cell(trial.fault),
+        cell("forged" if trial.forged else ""),
+        cell(trial.verdict),
+        cell(f"{trial.seconds:.1f} s"),
+        cell(trial.what),
+    )
 
 
 def _row(report: MutationReport, component: str) -> tuple[Cell, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from dr.model.graph import PlannedStep
@@ -34,8 +35,8 @@ def skew_notes(plan: RestorePlan) -> Iterable[str]:
         f"{skew.newest_source} at {format_instant(skew.newest)}"
     )
     if plan.offer:
-        near = words.span(plan.offer.skew.total_seconds()) if plan.offer.skew else "nothing"
-        yield f"  at {format_instant(plan.offer.instant)} they would be {near} apart"
+        near = f"{words.span(plan.offer.skew.total_seconds())} apart" if plan.offer.skew else "all at one instant"
+        yield f"  at {format_instant(plan.offer.instant)} they would be {near}"
 
 
 def gap_notes(plan: RestorePlan) -> Iterable[str]:
@@ -60,14 +61,26 @@ def outlook_notes(plan: RestorePlan, wide: bool) -> Iterable[str]:
         return
     yield _whole(found)
     if found.measured:
-        yield f"  critical path: {' > '.join(found.path)}"
+        names = short_names(plan)
+        yield f"  critical path: {' > '.join(names[key] for key in found.path)}"
         yield from (
-            f"  {gain.what} could save at most {words.span(gain.saves.total_seconds())}: {gain.advice}"
+            f"  {names.get(gain.what, gain.what)} could save at most {words.span(gain.saves.total_seconds())}: {gain.advice}"
             for gain in found.gains[:GAINS]
         )
     if wide:
         critical = frozenset(found.path)
         yield from (step_line(node, node.key in critical) for node in planned_graph(plan).nodes)
+
+
+def short_names(plan: RestorePlan) -> Mapping[str, str]:
+    """Key of a step -> `appdata import`, for people; with several sources in a row `appdata/db-2 import`."""
+    components = Counter(item.source.component for item in plan.items)
+    return {
+        f"{item.key}.{step.name}": f"{component}{'' if components[component] == 1 else f'/{item.source.name}'} {step.name}"
+        for item in plan.items
+        for component in (item.source.component,)
+        for step in item.steps
+    }
 
 
 def _whole(found: Outlook) -> str:

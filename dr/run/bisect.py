@@ -28,6 +28,7 @@ from dr.run.drillplan import prefix_of
 from dr.run.engine import Engine, Parked
 from dr.run.measured import decode_checks, encode_checks
 from dr.run.planning import Planner, Want
+from dr.run.reaper import REAPED
 from dr.run.restore import ItemResult, Restored, RestoreRunner
 from dr.run.runner import ending
 
@@ -98,7 +99,7 @@ class BisectRunner:
     def _refuse_broken(self, order: BisectOrder, number: int, hold: Hold) -> None:
         """After its copy was removed: a check that does not work says nothing of any point."""
         guess = guesses_of(hold)[-1]
-        if guess.answer is not Answer.BROKEN:
+        if guess.answer is not Answer.BROKEN or guess.exit_code is None:
             return
         self._step(hold, 2 * number, f"teardown-{number:03d}", partial(self._teardown, order, guess))
         raise DrError(
@@ -121,6 +122,9 @@ class BisectRunner:
         plan = self._plan(order, specs, candidate, number)
         unfit = self._unfit(order, plan, candidate)
         blank = _blank(order, plan, candidate, number)
+        if self.control.stat(f"{BASE}/{plan.id}/{REAPED}") is not None:
+            # its journal says that all is restored, and nothing of it is there any more
+            return written(replace(blank, answer=Answer.BROKEN, why="the copy was reaped before it was checked"))
         if unfit:
             return written(replace(blank, why=unfit))
         refuse_cost(order, plan, before)

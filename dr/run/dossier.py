@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dr.errors import DAMAGED, NOT_FOUND, DrError
+from dr.errors import NOT_FOUND, DrError
 from dr.model.dossier import (
     Committed,
     Dossier,
@@ -17,33 +16,17 @@ from dr.model.dossier import (
     JournalledStep,
     ObjectiveSet,
     Previous,
-    SealedPoint,
-    Segregation,
 )
 from dr.model.evidence import DrillReport, People
-from dr.model.plans import PlannedRestore, RestorePlan
-from dr.model.points import PointManifest
+from dr.model.plans import RestorePlan
 from dr.model.runs import RunEnd, StepOutcome
-from dr.model.strategy import Place, Strategy
 from dr.plan.dossier import covered_of, critical_path, exclusions_of, findings_of, trend_of, unknown_of
 from dr.ports import ObjectStore
 from dr.record.codec import decode, open_envelope, sha256
 from dr.record.layout import UnitLayout
+from dr.run.dossier_points import Around, sealed_point, segregation
 
 BASE = "drills"
-LIVE = "read from the living source: there is no stored point to lock"
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What of the site a dossier needs."""
-
-    control: ObjectStore
-    vault: Callable[[str], ObjectStore]
-    """By component. Raises DrError."""
-    strategy: Strategy
-    places: Mapping[str, Place]
-    """Of each component's vault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +70,10 @@ def gather(
     items = [item for plan, _ in plans for item in plan.items]
     steps = tuple(step for unit in units for step in journalled(around.control, unit))
     objectives = tuple(_objectives(order.body))
-    points = tuple(_point(around, item) for item in items)
+    points = tuple(sealed_point(around, item) for item in items)
     committed = Committed(order.name, order.sha256, order.stored, _begun(around.control, report.id), order.locked_until)
     table = _table(around.control, report)
-    targets = tuple(_segregation(around, item) for item in items)
+    targets = tuple(segregation(around, item) for item in items)
     identity = _identity(order, plans[0][1] if plans else "", report)
     people = order.people
     unapproved = [one.component for one in objectives if not one.approved_by]
@@ -222,83 +205,3 @@ def _begun(control: ObjectStore, drill: str) -> datetime | None:
     """When the work was claimed, by the store's clock, which also stamped the order: so no two clocks are compared."""
     info = control.stat(UnitLayout(BASE, drill).claim(1))
     return info.created if info else None
-
-
-# --- points and targets ---------------------------------------------------------------------------------------------
-
-
-def _point(around: Around, item: PlannedRestore) -> SealedPoint:
-    """As it lies there now: what cannot be read is said, not left out."""
-    try:
-        vault = around.vault(item.source.component)
-        if item.point is not None:
-            return _stored(vault, item)
-        return _unstored(item, vault.url, LIVE)
-    except DrError as error:
-        return _unstored(item, "", f"the point could not be read again: {error.message}")
-
-
-def _stored(vault: ObjectStore, item: PlannedRestore) -> SealedPoint:
-    assert item.point is not None
-    where = f"{vault.url}/{item.point.name}"
-    data, info = vault.get(item.point.name, generation=item.point.generation), vault.stat(item.point.name)
-    if sha256(data) != item.point.sha256:
-        raise DrError(DAMAGED, f"{where} is not what the plan pinned")
-    manifest = decode(data, PointManifest, where)
-    return SealedPoint(
-        component=item.source.component,
-        domain=item.domain,
-        source=str(item.source),
-        vault=vault.url,
-        name=item.point.name,
-        sha256=item.point.sha256,
-        as_of=manifest.as_of,
-        artefacts=len(manifest.artefacts),
-        size=manifest.size,
-        artefacts_sha256=artefacts_sha256(manifest),
-        locked_until=info.retain_until if info else None,
-        note="" if info and info.retain_until else "the manifest is not locked",
-    )
-
-
-def _unstored(item: PlannedRestore, vault: str, note: str) -> SealedPoint:
-    name, digest = (item.point.name, item.point.sha256) if item.point else (item.method, "")
-    return SealedPoint(
-        item.source.component,
-        item.domain,
-        str(item.source),
-        vault,
-        name,
-        digest,
-        item.instant,
-        None,
-        item.size,
-        "",
-        None,
-        note,
-    )
-
-
-def artefacts_sha256(manifest: PointManifest) -> str:
-    """As `sha256sum` of the lines that `sha256sum` writes, sorted by name."""
-    lines = sorted((one.name, one.sha256) for one in manifest.artefacts)
-    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in lines).encode()).hexdigest()
-
-
-def _segregation(around: Around, item: PlannedRestore) -> Segregation:
-    spec = next((one for one in around.strategy.sources() if one.id == item.source), None)
-    return Segregation(
-        component=item.source.component,
-        domain=item.domain,
-        source=str(item.source),
-        isolated=item.target.isolated,
-        prefix=item.target.prefix,
-        names=dict(item.target.names),
-        source_place=_place(spec.place if spec else None),
-        vault_place=_place(around.places.get(item.source.component)),
-    )
-
-
-def _place(place: Place | None) -> str:
-    """`project, location`; nothing where neither is declared."""
-    return ", ".join(part for part in (place.project, place.location) if part) if place else ""

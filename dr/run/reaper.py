@@ -91,7 +91,9 @@ class Reaper:
             return Sandbox(unit, plan.created, torn_down=True)
         facts = journal.read(unit)
         alive = facts.newest.expires if facts.newest and facts.ended is None else None
-        return Sandbox(unit, plan.created, torn_down=False, alive_until=alive)
+        # of an owner who is certainly dead the journal says that he lived until it was read
+        lives = alive if alive and alive > self.clock.now() else None
+        return Sandbox(unit, plan.created, torn_down=False, alive_until=lives)
 
     def _clean(self, journal: Journal, unit: str) -> bool:
         """By the report of the drill that the plan belongs to."""

@@ -10,7 +10,7 @@ from dr.errors import FENCED, LOCKED, REJECTED, RESTORE_FAILED, DrError
 from dr.plan.graph import Chain, Circle, Graph, Node, graph_of
 from dr.ports import Step
 from dr.record.hold import Hold
-from dr.run.engine import Engine, Parked, never
+from dr.run.engine import SLICE_S, Engine, Parked, never
 
 SIDE_BY_SIDE = 16
 """Steps at a time; they wait for others far more than they compute."""
@@ -67,17 +67,17 @@ class Walk:
                 running[pool.submit(self._one, node)] = node
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # in slices: a signal that another thread took would else be heard only when the next step ends
+            for future in wait(running, timeout=SLICE_S, return_when=FIRST_COMPLETED).done:
                 self._note(running.pop(future), future)
 
     def _ready(self) -> list[Node[Step]]:
-        """Steps of items that have failed or parked are not begun any more."""
+        """What needs a step that failed or parked never is."""
         return [
             node
             for node in self.graph.nodes
             if node.key not in self._done
             and node.key not in self._begun
-            and node.item not in self._ended
             and all(need in self._done for need in node.needs)
         ]
 

@@ -309,7 +309,7 @@ class StrategyFile(_Entry):
     prices: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """US dollars that replace list prices, by name."""
     credits: list[CreditEntry] = Field(
-        default_factory=lambda: [CreditEntry(rtoAtLeast="4h", percent=25)]  # type: ignore[call-arg, arg-type]
+        default_factory=lambda: [CreditEntry(rtoAtLeast="4h", percent=25)]  # type: ignore[arg-type]
     )
     """Of the service level agreement; `[]`: there is none."""
     objectives: list[ObjectiveEntry] = Field(min_length=1)

@@ -200,7 +200,6 @@ class Agent:
             self._runners[uid].vanish()
         if not self._swept:
             sweep(self._node.directory / "pods", present)
-            self._node.confinement.sweep(present)
             self._swept = True
         for pod in found:
             self._observe("MODIFIED", pod)

@@ -16,6 +16,7 @@ from lab.node.api import Api, Manifest
 from lab.node.egress import Allow, allowed, matches
 from lab.node.environment import ConfigError
 
+_PREFIX = "energent-lab-"
 POLICIES = "/apis/networking.k8s.io/v1/networkpolicies"
 
 
@@ -29,6 +30,7 @@ class Confinement:
 
     def _tried(self) -> str:
         """Why nothing can be enforced here; empty: it can."""
+        tidy()
         if self._base is None:
             return "no cgroup v2 is mounted, or we are not root"
         probe = self._base / "probe"
@@ -82,14 +84,6 @@ class Confinement:
         if not self._why:
             _remove(self._group(uid))
 
-    def sweep(self, present: set[str]) -> None:
-        """Control groups of Pods that went away while no agent ran."""
-        if self._base is None or not self._base.is_dir():
-            return
-        for entry in os.scandir(self._base):
-            if entry.is_dir() and entry.name not in present:
-                _remove(Path(entry.path))
-
     def _group(self, uid: str) -> Path:
         assert self._base is not None
         return self._base / uid
@@ -99,17 +93,30 @@ def _remove(group: Path) -> None:
     try:
         group.rmdir()
     except OSError:
-        return  # something still ends in it: the next agent's sweep finds it empty
+        return  # something still ends in it: `tidy` finds it empty later
 
 
 def control_groups(directory: Path) -> Path | None:
-    """Below our own control group, apart from other labs'. None without cgroup v2 or root."""
+    """Below our own control group, one for each agent. None without cgroup v2 or root."""
+    root = _root()
+    name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:10]
+    return root / f"{_PREFIX}{name}-{os.getpid()}" if root else None
+
+
+def tidy() -> None:
+    """What agents left that are gone: nothing runs in it, for the kernel ended their Pods with them."""
+    root = _root()
+    for base in root.glob(f"{_PREFIX}*-*") if root else ():
+        if base.name.rpartition("-")[2].isdigit() and not Path("/proc", base.name.rpartition("-")[2]).exists():
+            for group in filter(Path.is_dir, base.iterdir()):
+                _remove(group)
+            _remove(base)
+
+
+def _root() -> Path | None:
     if os.geteuid():
         return None
     mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     found = [fields[4] for fields in mounts if fields[fields.index("-") + 1] == "cgroup2"]
     own = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
-    if not found or not own:
-        return None
-    name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:10]
-    return Path(found[0]) / own[0].strip("/") / f"energent-lab-{name}"
+    return Path(found[0]) / own[0].strip("/") if found and own else None

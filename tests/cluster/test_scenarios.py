@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +27,25 @@ from tests.lab.command import Dr
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 CONTROL = "gs://energent-dr-control"
+SEED = os.environ.get("DR_SEED", "6")
+WHOLE = os.environ.get("DR_SCENARIOS") == "all"
+"""`make scenarios`; otherwise two of the disasters, by lot."""
+CHEAP = (
+    "dr-lost",
+    "operator-error",
+    "accidental-delete",
+    "configuration-broken",
+    "ransomware",
+    "audit-store-lost",
+    "database-lost",
+)
+CHOSEN = set(random.Random(SEED).sample(CHEAP, 2))
 KEPT = {"met", "0 lost, not guaranteed"}
+
+
+def scenario(name: str) -> pytest.MarkDecorator:
+    """Runs in the whole campaign, and where the lot fell on it. Losing a cluster takes another one: only in the whole."""
+    return pytest.mark.skipif(not WHOLE and name not in CHOSEN, reason="make scenarios runs it")
 
 
 @dataclass
@@ -73,8 +92,11 @@ class Bench:
         assert isinstance(spaces, list)
         found = [entry["metadata"]["name"] for entry in spaces if entry["metadata"]["name"].startswith("drill-")]
         found += [name for name in self._databases() if name.startswith("drill-")]
-        found += [str(path) for path in (self.home / "cache" / "restored").glob("drill-*")]
-        return found + [blob.name for blob in storage_client(self.lab).list_blobs("energent-velero", prefix="restores/")]
+        archives = (self.home / "cache" / "restored").glob("drill-*/**/*")
+        found += [str(path) for path in archives if path.is_file() and ".dr-tmp" not in path.parts]
+        return found + [
+            blob.name for blob in storage_client(self.lab).list_blobs("energent-velero", prefix="restores/")
+        ]
 
     def _databases(self) -> Iterator[str]:
         from google.cloud.firestore_admin_v1 import FirestoreAdminClient
@@ -151,7 +173,10 @@ def prepare(bench: Bench) -> None:
     """The world, a little writing of all kinds, and a point of each row behind it."""
     where = ("--lab", str(bench.lab.directory))
     size = ("--tenants", "3", "--documents", "60", "--witness", str(bench.witness))
-    for args in (("fill", *where, *size), ("write", *where, "--out", str(bench.witness), "--only", "all", "--seconds", "3")):
+    for args in (
+        ("fill", *where, *size),
+        ("write", *where, "--out", str(bench.witness), "--only", "all", "--seconds", "3"),
+    ):
         done = bench.dr.module("lab.energent", *args)
         assert done.code == 0, done.err
     bench.dr.fine("init", "--repositories")
@@ -162,7 +187,7 @@ def prepare(bench: Bench) -> None:
 # --- drills that need no disaster
 
 
-@pytest.mark.parametrize("row", ["appdata", "cluster", "config", "audit"])
+@pytest.mark.parametrize("row", ["appdata", "cluster", "config", "audit"] if WHOLE else ["audit", "config"])
 def test_the_small_drill_of_each_row_draws_an_old_instant_and_records_its_seed(bench: Bench, row: str) -> None:
     report = bench.drill(f"nightly-{row}")
     (drawn,) = report["drill"]["drawn"]
@@ -187,6 +212,7 @@ def test_what_was_drilled_last_night_is_not_due_tonight_and_a_skip_is_on_record(
 # --- each disaster and its drill, in the order of growing loss
 
 
+@scenario("dr-lost")
 def test_dr_itself_lost(bench: Bench, tmp_path: Path) -> None:
     """A machine that has the buckets and credentials for them, nothing else."""
     struck = bench.strike("dr-lost", "--cache", str(bench.home / "cache"))
@@ -197,13 +223,14 @@ def test_dr_itself_lost(bench: Bench, tmp_path: Path) -> None:
     }
     settings, strategy = tmp_path / "dr.yaml", tmp_path / "strategy.yaml"
     there = bench.dr.with_(**laptop, DR_CACHE_DIR=str(tmp_path / "cache"), DR_CONFIG="", DR_STRATEGY="")
-    done = there("init", "--from", CONTROL, "--dir", str(tmp_path))
+    done = there("init", "--from", CONTROL, "--directory", str(tmp_path))
     assert done.code == 0, done.err
     kubeconfig = str(bench.lab.kubeconfigs["restore"])
     fresh = there.with_(DR_CONFIG=str(settings), DR_STRATEGY=str(strategy), DR_KUBERNETES_RESTORE=kubeconfig)
     bench.judged("dr-lost", struck["at"], dr=fresh)
 
 
+@scenario("operator-error")
 def test_operators_error(bench: Bench) -> None:
     """Everything that can be deleted is; what is locked refuses, and is restored from."""
     slot = bench.dr.fine("points", "list", "--component", "appdata", "-o", "name").out.split()[0]
@@ -216,6 +243,7 @@ def test_operators_error(bench: Bench) -> None:
     bench.judged("operator-error", struck["at"])
 
 
+@scenario("accidental-delete")
 def test_accidental_delete(bench: Bench) -> None:
     struck = bench.strike("accidental-delete")
     assert struck["deleted"] > 1
@@ -225,10 +253,12 @@ def test_accidental_delete(bench: Bench) -> None:
     assert any(check["name"].startswith("the platform's own document") for check in row["checks"])
 
 
+@scenario("configuration-broken")
 def test_configuration_broken(bench: Bench) -> None:
     bench.judged("configuration-broken", bench.strike("configuration-broken")["at"])
 
 
+@scenario("ransomware")
 def test_ransomware(bench: Bench) -> None:
     """Two waves, a backup after each: both points hold what nobody can read, and the drill goes back behind them."""
     for wave in ("1", "2"):
@@ -243,14 +273,12 @@ def test_ransomware(bench: Bench) -> None:
     assert row["rto"]["clocks"]["decide_s"] > row["rto"]["clocks"]["restore_s"] / 10, "the bad copies took their time"
 
 
-def test_database_lost(bench: Bench) -> None:
-    bench.judged("database-lost", bench.strike("database-lost")["at"])
-
-
+@scenario("audit-store-lost")
 def test_audit_store_lost(bench: Bench) -> None:
     bench.judged("audit-store-lost", bench.strike("audit-store-lost")["at"])
 
 
+@scenario("cluster-lost")
 def test_cluster_lost(bench: Bench) -> None:
     struck = bench.strike("cluster-lost")
     there = bench.new_cluster("second")
@@ -260,6 +288,12 @@ def test_cluster_lost(bench: Bench) -> None:
             assert row["rto"]["clocks"]["restore_s"] > 120, "what was declared is restoring"
 
 
+@scenario("database-lost")
+def test_database_lost(bench: Bench) -> None:
+    bench.judged("database-lost", bench.strike("database-lost")["at"])
+
+
+@scenario("region-lost")
 def test_region_lost(bench: Bench) -> None:
     """The second cluster is in that region too; what is sealed opens by the key of the other one."""
     lifecycle.down(bench.home / "second")
@@ -268,6 +302,7 @@ def test_region_lost(bench: Bench) -> None:
     bench.judged("region-lost", struck["at"], "--declare", "cluster creation=2m", dr=there)
 
 
+@pytest.mark.skipif(not WHOLE, reason="make scenarios runs it")
 def test_no_scenario_was_left_out(bench: Bench, request: pytest.FixtureRequest) -> None:
     ran = {getattr(item, "originalname", "") for item in request.session.items if item.path == Path(__file__)}
     if not {name for name in globals() if name.startswith("test_")} <= ran:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +13,13 @@ from lab import lifecycle
 from tests.lab.command import Dr
 
 pytestmark = pytest.mark.lab
-FITTED, HELD = 5, 3
+FITTED, HELD, TENTHS = 5, 3, (20, 40)
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
     folder = tmp_path_factory.mktemp("forecast")
-    made = Campaign(folder, FITTED, HELD)
+    made = Campaign(folder, FITTED, HELD, TENTHS)
     lifecycle.up(lifecycle.Wish(made.lab, "data", options={"snapshot-granularity": "1"}))
     try:
         yield made
@@ -28,6 +27,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
         lifecycle.down(made.lab)
 
 
+@pytest.mark.timeout(600)
 def test_the_bound_from_small_drills_covers_large_ones(plan: Campaign) -> None:
     """Of three held-out drills at least two: of thirty the campaign wants nine in ten."""
     instants = plan.prepare()
@@ -46,7 +46,9 @@ def test_the_bound_from_small_drills_covers_large_ones(plan: Campaign) -> None:
     assert source["outlook"] == "within"
     assert source["rto"]["bound_s"] < 3600
     assert source["projected"]["declared"] is False
-    assert (region["method"], region["drills"]) == ("firestore-export", FITTED + HELD), "the same method is the same evidence"
+    assert (region["method"], region["drills"]) == ("firestore-export", FITTED + HELD), (
+        "the same method is the same evidence"
+    )
     assert told["cluster", "source"]["outlook"] == "insufficient evidence"
     report = json.loads(dr.fine("drill", "report", "-o", "json").out)
     assert any(one["drills"] == FITTED + HELD for one in report["drill"]["forecasts"])

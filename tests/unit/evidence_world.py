@@ -34,7 +34,10 @@ TABLE = replace(
 ANN, BEN = "Ann Lee", "Ben Ode"
 PEOPLE = People(ANN, "Cy Wu", BEN, "CHG-1207")
 SCENARIO = Scenario(
-    "quarterly", "Every row, every quarter.", (RowKey("appdata", FailureDomain.SOURCE),), sha256="cd" * 32
+    "quarterly",
+    f"Every row, every quarter. {'no-place-to-break/' * 5}",
+    (RowKey("appdata", FailureDomain.SOURCE),),
+    sha256="cd" * 32,
 )
 
 

@@ -75,6 +75,7 @@ class World:
     broken: dict[datetime, DrError] = field(default_factory=dict)
     code: int | None = None
     stop: bool = False
+    asking: BaseException | None = None
 
     def __post_init__(self) -> None:
         for at in self.instants:
@@ -110,6 +111,8 @@ class World:
 
     def ask(self, _order: BisectOrder, number: int, items: Sequence[PlannedRestore]) -> CheckRun:
         (item,) = items
+        if self.asking:
+            raise self.asking
         at = self.copies[item.target.prefix]
         self.asked.append(at)
         assert list(self.copies) == [item.target.prefix], "one copy at a time"
@@ -255,6 +258,21 @@ def test_a_check_that_does_not_work_is_no_answer() -> None:
     found = world.runner().run(world.order(), [SPEC])
     assert found.last_clean == world.instants[8]
     assert found.guesses[0].answer is Answer.BROKEN
+
+
+def test_a_copy_that_was_reaped_meanwhile_is_made_again() -> None:
+    """The journal says that it is restored, and nothing is there: the check must not be asked about nothing."""
+    world = World()
+    world.asking = Died()
+    with pytest.raises(Died):
+        world.runner().run(world.order(), [SPEC])
+    world.asking = None
+    world.copies.clear()
+    world.control.put("bisects/bisect-1-001/reaped.json", b"{}")
+    found = world.runner().run(world.order(), [SPEC])
+    assert found.good
+    assert [guess.answer for guess in found.guesses[:2]] == [Answer.BROKEN, Answer.BAD]
+    assert found.guesses[0].candidate == found.guesses[1].candidate == world.instants[15]
 
 
 def test_a_stop_parks_and_is_resumed() -> None:

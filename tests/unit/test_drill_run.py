@@ -3,9 +3,10 @@ drills that come to no end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,9 @@ from dr.model.strategy import FailureDomain, Frequency, Objective, Place, Source
 from dr.ports import Json, ObjectInfo, RestoredItem, RestoreWork, Step, StepContext
 from dr.record.codec import decode, encode
 from dr.record.journal import Journal
+from dr.report.drill_html import drill_html
+from dr.report.drill_json import drill_json, read_drill_json
+from dr.report.tables import drill_notes
 from dr.run.drill import DrillRunner, drill_id, list_drills, load_report
 from dr.run.drillends import DIED, LONGEST, read_endings
 from dr.run.engine import Engine, Retry
@@ -52,6 +56,7 @@ class World:
     copies: dict[str, datetime] = field(default_factory=dict)
     made: list[datetime] = field(default_factory=list)
     trouble: BaseException | None = None
+    stop: bool = False
 
     def __post_init__(self) -> None:
         for at in self.instants:
@@ -72,7 +77,8 @@ class World:
 
     def runner(self, scenario: Scenario) -> DrillRunner:
         journal = Journal(self.control, self.clock, "drills", continues=True)
-        restores = RestoreRunner(journal, self.clock, Engine(self.clock, retry=Retry(attempts=1), renew_every=None))
+        engine = Engine(self.clock, retry=Retry(attempts=1), renew_every=None)
+        restores = RestoreRunner(journal, self.clock, engine, lambda: self.stop)
         planner = Planner(lambda _: self.vault, _never, {"fake": Copier(self)}, STRATEGY.sha256)
         eyes = Eyes(self.look, _never, _never, _never, lambda item: Copy(item, lambda name: name))
         look = Looker(scenario.checks, eyes).look
@@ -101,7 +107,7 @@ class World:
         return (0, "garbled") if bad else (0, "all is fine")
 
 
-def _never(*_: object, **__: object) -> object:
+def _never(*_: object, **__: object) -> Any:
     raise AssertionError("nobody asks for this")
 
 
@@ -135,8 +141,8 @@ class Copier:
         self.world.made.append(work.item.instant)
         return {}
 
-    def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Sequence[RestoredItem]:
-        return [RestoredItem("a", "f" * 64)]
+    def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
+        return iter([RestoredItem("a", "f" * 64)])
 
     def checks(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return (Check("count", True, "1 of 1"),)
@@ -269,6 +275,26 @@ def test_when_no_point_is_clean_the_row_fails_and_says_why() -> None:
     assert not any(one.clean for one in row.tried)
 
 
+# --- told
+
+
+@pytest.mark.parametrize("choice", [Choice.CLEAN, Choice.RANDOM])
+def test_all_of_it_is_told_and_reads_back(choice: Choice) -> None:
+    world = World(bad=2)
+    scenario = replace(CLEAN, choice=choice, seed="7", checks=CLEAN.checks if choice is Choice.CLEAN else ())
+    witness = LivingSource({}, world.clock.now()) if choice is Choice.RANDOM else None
+    report = world.run(scenario, witness)
+    assert read_drill_json(drill_json(report)) == report
+    assert decode(encode(report), DrillReport, "x") == report
+    told = "\n".join(drill_notes(report, wide=True))
+    assert "decide" in told
+    assert "worst RPO" in told
+    assert "by lot (seed 7)" in told if choice is Choice.RANDOM else "is not to be used: jobs can be read" in told
+    page = drill_html(report)
+    assert "Where the time went" in page
+    assert "at any instant since" in page
+
+
 # --- drills that come to no end
 
 
@@ -283,6 +309,15 @@ def test_a_drill_that_is_stopped_is_on_record_with_reason_and_by_whom(trouble: B
     (ending,) = read_endings(world.control, world.clock.now())
     assert (ending.scenario, ending.how, ending.reason, ending.by) == ("quarterly", DrillEnd.ABORTED, reason, "me")
     assert list_drills(world.control) == ()
+
+
+def test_a_drill_that_is_asked_to_stop_measures_nothing_and_leaves_no_copy() -> None:
+    world = World(stop=True)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(Scenario("nightly-appdata", "why", (KEY,)))
+    (ending,) = read_endings(world.control, world.clock.now())
+    assert (ending.how, ending.reason) == (DrillEnd.ABORTED, "stopped by a person")
+    assert not world.copies
 
 
 def test_a_restore_that_fails_is_a_failed_drill_with_a_report() -> None:

@@ -20,17 +20,16 @@ from dr.errors import CONFLICT, RESTORE_FAILED, DrError
 from dr.model.erasure import Erasure, Subject, SubjectKind
 from dr.model.evidence import AcknowledgedWrite
 from dr.model.points import Check
-from dr.model.strategy import FailureDomain
+from dr.model.strategy import FailureDomain, Place, SourceSpec
 from dr.plan.erasure import covers, erased_paths, erased_tenants, parse_subject
 from dr.ports import RestoredItem
 from dr.record.erasures import add_erasure, read_erasures
 from dr.stores.memory import MemoryStore
 from dr.vendors.firestore_writes import Change, Versioned
-from tests.unit.fakes import T0
-from tests.unit.firestore_fake import FakeFirestore
+from tests.unit.fakes import DATABASE, T0, FakeClock
+from tests.unit.firestore_fake import PROJECT, CloudMemory, FakeFirestore
 from tests.unit.test_appdata_flow import COPY, NAME
 from tests.unit.test_appdata_flow import World as Firestore
-from tests.unit.test_appdata_flow import world as firestore  # noqa: F401 (a fixture)
 from tests.unit.test_config_restore import Restore
 from tests.unit.test_config_restore import world as config_world
 from tests.unit.test_velero_restore import DRILL, Work
@@ -106,6 +105,18 @@ def test_a_ledger_that_cannot_be_read_stops_what_needs_it() -> None:
 # --- application data
 
 
+@pytest.fixture
+def firestore() -> Firestore:
+    """Five documents, `c/d0` to `c/d4`."""
+    clock = FakeClock(T0 + timedelta(seconds=90))
+    vault = CloudMemory("vault", now=clock.now)
+    api = FakeFirestore(clock, {"vault": vault, "staging": CloudMemory("staging", now=clock.now)})
+    api.add(NAME, {f"c/d{n}": n for n in range(5)})
+    clock.advance(60)
+    options = {"project": PROJECT, "database": NAME}
+    return Firestore(clock, api, vault, SourceSpec(DATABASE, Place(PROJECT, "us-central1"), options))
+
+
 @dataclass
 class Documents:
     """Documents of the fake Firestore; `deaf`: takes writes and does nothing."""
@@ -152,7 +163,7 @@ class Copying:
 @pytest.mark.parametrize("method", ["plan", "clone"])
 def test_what_was_erased_is_gone_before_the_copy_serves_and_the_rest_is_whole(
     firestore: Firestore, method: str
-) -> None:  # noqa: F811
+) -> None:
     copying = Copying(firestore, method, [entry("c/d1"), entry("c/d3"), entry("t-9")])
     checks = copying.run()()
     assert set(firestore.api.held[COPY].at(firestore.clock.now())) == {"c/d0", "c/d2", "c/d4"}
@@ -164,13 +175,13 @@ def test_what_was_erased_is_gone_before_the_copy_serves_and_the_rest_is_whole(
 
 
 @pytest.mark.parametrize("method", ["plan", "clone"])
-def test_a_copy_that_still_holds_an_erased_subject_fails(firestore: Firestore, method: str) -> None:  # noqa: F811
+def test_a_copy_that_still_holds_an_erased_subject_fails(firestore: Firestore, method: str) -> None:
     with pytest.raises(DrError) as caught:
         Copying(firestore, method, [entry("c/d1")], deaf=True).run()
     assert caught.value.kind is RESTORE_FAILED
 
 
-def test_a_subject_that_was_erased_meanwhile_fails_the_copy_by_count(firestore: Firestore) -> None:  # noqa: F811
+def test_a_subject_that_was_erased_meanwhile_fails_the_copy_by_count(firestore: Firestore) -> None:
     copying = Copying(firestore, "plan")
     look = copying.run()
     assert look()["erased subjects"].passed

@@ -15,18 +15,23 @@ from dr.app.drillpage import page_of
 from dr.app.evidence import SealedDrill, add_note, assign, seal_drill, sealed_drill, sign_off, whole_chain
 from dr.app.mandate import mandate_of
 from dr.app.verifying import VerifiedFile, verify_chain, verify_file, verify_files
-from dr.errors import CONFIGURATION, NOT_FOUND, TARGET_EXISTS, USAGE, DrError
+from dr.errors import CONFIGURATION, NOT_FOUND, TARGET_EXISTS, UNREACHABLE, USAGE, DrError
 from dr.model.dossier import Severity
 from dr.model.evidence import People, Verdict
+from dr.model.ids import SourceId
+from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check
 from dr.model.sealed import Envelope
+from dr.model.strategy import FailureDomain
 from dr.ports import ObjectInfo, ObjectStore
 from dr.record.chain import ChainLink, add_link
 from dr.record.codec import sha256
 from dr.report.sealed_file import sealed_json
+from dr.run.dossier_points import LIVE, LOGGED, Around, sealed_point
 from dr.vendors.dsse import verify
 from dr.vendors.signingfile import FileSigner, make_signing_key
 from tests.unit.evidence_world import ANN, BEN, Site, hold_drill, measured, site
+from tests.unit.watched_world import CONFIG, NOW
 
 FLIPS = 150
 
@@ -72,6 +77,15 @@ def test_every_hash_is_of_what_lies_in_the_stores(here: Site) -> None:
     assert point.sha256 == sha256(vault.get(point.name))
     assert info is not None
     assert point.locked_until == info.retain_until
+
+
+def test_a_row_without_a_manifest_says_where_its_copy_came_from(here: Site) -> None:
+    item = PlannedRestore(CONFIG, FailureDomain.LOGICAL, "config-log", None, NOW, Target(True), 9, None, 0.0, (), ())
+    around = Around(here.app.control, here.app.vault, here.app.strategy, {})
+    assert sealed_point(around, item).note == LOGGED
+    assert sealed_point(around, replace(item, method="firestore-pitr")).note == LIVE
+    lost = replace(item, source=SourceId("audit", "pubsub", "sink"), method="audit-log")
+    assert "could not be read again" in sealed_point(around, lost).note
 
 
 def test_it_says_who_by_what_authority_and_where(here: Site) -> None:
@@ -230,6 +244,24 @@ def test_what_is_added_or_taken_out_is_named(here: Site) -> None:
     assert "evidence.steps[3] (end of the work): sealed, missing in the file" in text
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('    "passed": true', '    "passed": false,\n    "passed": true'),
+        ('"kind": "DrillReport"', '"kind":  "DrillReport"'),
+        ('"kind": "DrillReport"', '"kind": "Drill\\u0052eport"'),
+        ("\n}\n", "\n}\n\n"),
+    ],
+    ids=["a key twice", "a blank", "an escape", "a line"],
+)
+def test_what_means_the_same_and_is_written_otherwise_is_named_too(here: Site, old: str, new: str) -> None:
+    good = sealed_json(sealed(here).seal)
+    assert old in good
+    found = faults(verified(here, good.replace(old, new, 1)))
+    assert set(found) == {"bytes"}
+    assert found["bytes"]
+
+
 def test_a_changed_page_is_named_by_its_heading(here: Site) -> None:
     good = page_of(sealed(here))
     text = faults(verified(here, good.replace(">Ben Ode<", ">Bob Ode<", 1)))["bytes"]
@@ -331,7 +363,37 @@ def test_of_two_that_are_sealed_at_once_one_stands_behind_the_other(here: Site) 
 
 def test_a_sealed_drill_is_locked(here: Site) -> None:
     found = sealed(here)
-    info = here.app.control.stat("evidence/000001.json")
+    for name in ("evidence/000001.json", "drills/quarterly-1/order.json", "drills/quarterly-1/plan.json"):
+        info = here.app.control.stat(name)
+        assert info is not None
+        assert info.retain_until == found.dossier.keep_until
+    assert found.dossier.order.locked_until == found.dossier.keep_until
+
+
+class Dying:
+    """A control repository that is gone when the sealed record is to be locked."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        self._inner = inner
+
+    def retain(self, name: str, **more: Any) -> None:
+        if name.startswith("evidence/"):
+            raise DrError(UNREACHABLE, "gone")
+        self._inner.retain(name, **more)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+
+def test_what_died_before_the_lock_is_locked_by_the_next(here: Site) -> None:
+    hold_drill(here, "quarterly-1")
+    control = here.app.control
+    here.app.__dict__["control"] = Dying(control)
+    with pytest.raises(DrError, match="gone"):
+        seal_drill(here.app, "quarterly-1")
+    here.app.__dict__["control"] = control
+    found = seal_drill(here.app, "quarterly-1")
+    info = control.stat("evidence/000001.json")
     assert info is not None
     assert info.retain_until == found.dossier.keep_until
 

@@ -10,7 +10,7 @@ import pytest
 from dr.model.forecast import Forecast, Outlook
 from dr.model.samples import ItemTimes, RunKind, StepTime, Timings
 from dr.model.strategy import DeclaredSize, FailureDomain, Frequency, Objective, Place, SourceSpec, Strategy
-from dr.plan.forecast import TimeModels, forecasts, planned_step
+from dr.plan.forecast import TimeModels, forecasts, outlook_of, planned_step
 from dr.plan.samples import WHOLE, Size, samples_of
 from dr.report.drill_json import _Reader
 from dr.report.forecasts import forecast_item, forecasts_sheet, read_forecast
@@ -73,7 +73,13 @@ def test_a_bound_under_the_target_is_within_and_one_over_it_is_not() -> None:
     assert found.bound_s is not None
     assert found.median_s is not None
     assert 15 < found.median_s < 25 < found.bound_s < 60
-    assert only(models(*ENOUGH), strategy(declared, rto=found.bound_s)).outlook is Outlook.BEYOND, "strict"
+    assert only(models(*ENOUGH), strategy(declared, rto=found.bound_s - 0.1)).outlook is Outlook.BEYOND
+
+
+def test_a_bound_that_is_just_the_target_is_a_miss() -> None:
+    assert outlook_of(60.0, 60.0) is Outlook.BEYOND
+    assert outlook_of(59.999, 60.0) is Outlook.WITHIN
+    assert outlook_of(None, 60.0) is Outlook.INSUFFICIENT
 
 
 def test_below_five_drills_nothing_is_promised() -> None:
@@ -192,3 +198,15 @@ def test_a_forecast_is_read_back_as_it_was_written() -> None:
         said = plain(forecasts_sheet([found], wide=True))
         assert str(found.outlook) in said
         assert "1 run set aside: dr 0.2.0 (now 0.3.0)" in said
+
+
+def test_the_page_of_a_drill_shows_it() -> None:
+    from dr.report.drill_html import drill_html
+    from tests.unit.test_report import FULL
+
+    found = only(models(*ENOUGH), strategy(DeclaredSize(objects=90_000)))
+    page = drill_html(replace(FULL, forecasts=(found,)))
+    assert "Forecast at production&#39;s size" in page or "Forecast at production's size" in page
+    assert "insufficient evidence" in page
+    assert "90,000 objects are 300 times the largest drilled 300" in page
+    assert "Forecast at" not in drill_html(FULL)

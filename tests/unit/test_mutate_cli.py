@@ -109,3 +109,26 @@ def test_a_row_without_points_is_no_campaign(dr: Call) -> None:
     code, _, err = dr("drill", "mutate", "--component", "audit")
     assert code == 1
     assert "there is nothing to plant a fault in" in err
+
+
+def test_a_fault_that_is_no_longer_known_ends_a_campaign_all_the_same(
+    dr: Call, vault: LocalStore, tmp_path: Path
+) -> None:
+    first = told(dr(*MUTATE, "--fault", "audit.who-changed", "--clean", "0", "-o", "json")[1])
+    place = LocalStore(tmp_path / "control")
+    begun = f"mutations/{first['campaign']}/campaign.json"
+    body = json.loads(place.get(begun))
+    older = {**body, "id": "20240101T000000Z-0000", "faults": ["audit.of-an-older-dr", "audit.who-changed"]}
+    place.put(f"mutations/{older['id']}/campaign.json", json.dumps(older).encode())
+    code, out, _ = dr(*MUTATE, "--resume", older["id"], "-o", "json")
+    results = {item["name"]: item["result"] for item in told(out)["items"]}
+    assert (code, told(out)["complete"]) == (0, True)
+    assert results == {"audit.of-an-older-dr": "not planted", "audit.who-changed": "caught"}
+
+
+def test_the_tables_name_each_miss_and_each_trial(dr: Call, vault: LocalStore) -> None:
+    code, out, _ = dr(*MUTATE, "--faults", "3", "--clean", "1", "-o", "wide")
+    assert code == 0
+    assert all(words in out for words in ("caught", "no alarm", "clean-audit-001", "faults caught (100%)"))
+    code, out, _ = dr(*MUTATE, "--faults", "2", "-o", "name")
+    assert len(out.split()) == 3

@@ -9,19 +9,26 @@ from pathlib import Path
 import pytest
 
 from dr.changelog import LogReader
-from dr.changelog.mutating import Log, closed_up, dropped
+from dr.changelog.mutating import Log, closed_up, dropped, manifest_of
 from dr.components.appdata.leveldb import BLOCK, read_records
 from dr.components.appdata.mutating import framed
+from dr.components.config.mutating import forgeries
+from dr.components.config.reading import state_at
+from dr.components.planting import Subject
 from dr.errors import NOT_FOUND, RETENTION_REFUSED, DrError
 from dr.model.evidence import DrillRow, Verdict
 from dr.model.mutations import Edit, Fault
 from dr.model.points import Check
 from dr.plan.mutations import SPOILS, byte_faults, caught, chosen_faults, sound, spoilt
+from dr.record.catalogue import find_point
 from dr.stores.memory import MemoryStore
 from dr.stores.overlay import Overlay
+from tests.unit.config_world import SOURCE as CONFIG
+from tests.unit.config_world import World, config_map, secret, spec
 from tests.unit.export_writer import frame
 from tests.unit.pubsub_fake import SOURCE
 from tests.unit.test_audit_cli import filled
+from tests.unit.test_config_log import packed
 from tests.unit.test_report import MET, report
 
 NAME = "data/x/1/part"
@@ -144,3 +151,27 @@ def test_a_segment_that_never_was_leaves_no_hole_and_a_dropped_one_does(tmp_path
     reader = LogReader(Overlay(vault, closed.files, closed.metadata), SOURCE)
     assert all(check.passed for check in reader.verify())
     assert sum(1 for _ in reader.entries()) == 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["value-changed", "object-missing", "deleted", "stale-tail", "segment-closed-up", "secrets-swapped", "wrong-key"],
+)
+def test_a_forged_config_log_fits_and_holds_another_state(name: str) -> None:
+    here = World()
+    here.api.put("secrets", secret("app", "other", b="Mg=="))
+    here.catch_up()
+    packed(here)
+    for number in range(3):
+        here.api.put("configmaps", config_map("app", f"later-{number}"))
+        here.catch_up()
+    before = {info.name: here.vault.get(info.name) for info in here.vault.list()}
+    subject = Subject(spec(), here.vault, None, None, here.clock.now())
+    forgery = next(one for one in forgeries(subject) if one.name == name)
+    edit = forgery.plant(subject, random.Random(1))
+    copy = Overlay(here.vault, edit.files, edit.metadata)
+    assert all(check.passed for check in LogReader(copy, CONFIG).verify())
+    assert state_at(copy, CONFIG).objects != state_at(here.vault, CONFIG).objects
+    pack = LogReader(copy, CONFIG).units()
+    assert find_point(copy, manifest_of(next(iter(pack)).name))
+    assert {info.name: here.vault.get(info.name) for info in here.vault.list()} == before

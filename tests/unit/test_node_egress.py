@@ -16,7 +16,7 @@ import pytest
 
 from lab.node import bpf
 from lab.node.api import Manifest
-from lab.node.confine import control_groups
+from lab.node.confine import control_groups, tidy
 from lab.node.egress import EVERYWHERE, TCP, UDP, Allow, allowed
 
 IP = "127.9.9.9"
@@ -162,3 +162,19 @@ def test_a_group_holds_its_children_and_nobody_else(group: Path, port: int) -> N
     assert subprocess.run(["sh", "-c", inside], capture_output=True, check=False).returncode == 1
     socket.create_connection(("127.0.0.1", port), 5).close()
     assert os.getpid() not in map(int, (group / "cgroup.procs").read_text().split())
+
+
+def test_control_groups_of_agents_that_are_gone_are_tidied_away_and_living_ones_stay(tmp_path: Path) -> None:
+    mine = control_groups(tmp_path)
+    if mine is None:
+        pytest.skip("needs root and cgroup v2")
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    dead = mine.with_name(f"energent-lab-{secrets.token_hex(5)}-{ended.pid}")
+    for base in (mine, dead):
+        (base / "pod").mkdir(parents=True)
+    tidy()
+    assert not dead.exists()
+    assert (mine / "pod").exists()
+    (mine / "pod").rmdir()
+    mine.rmdir()

@@ -46,6 +46,20 @@ def test_the_instant_of_the_daily_point_is_offered() -> None:
     assert tightest(now, continuous_and_daily) == (at(12), timedelta(0))
 
 
+def test_of_instants_that_are_as_good_the_newest_is_offered() -> None:
+    def whole_hours(instant: datetime) -> Instants | None:
+        daily = at(12) if instant >= at(12) else at(0)
+        return [
+            ("appdata", instant),
+            ("audit", min(instant, at(13))),
+            ("cluster", daily if instant > at(13) else instant),
+        ]
+
+    now = whole_hours(at(20))
+    assert now is not None
+    assert tightest(now, whole_hours) == (at(13), timedelta(0))
+
+
 def test_nothing_is_offered_where_nothing_is_nearer() -> None:
     now = continuous_and_daily(at(12))
     assert now is not None

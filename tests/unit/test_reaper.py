@@ -15,6 +15,7 @@ from dr.errors import LOCKED, NOT_FOUND, RESTORE_FAILED, UNREACHABLE, DrError
 from dr.model.plans import RestorePlan
 from dr.model.points import Check
 from dr.model.reaping import SANDBOX_LIFE, Reaped, Sandbox
+from dr.model.runs import Stamp
 from dr.plan.reaping import spared
 from dr.ports import Json, RestoreWork
 from dr.record.codec import decode
@@ -90,6 +91,18 @@ class World:
         return list(reaper.run(named))
 
 
+class Moving(FakeClock):
+    """Time passes whenever somebody looks."""
+
+    def now(self) -> datetime:
+        self.advance(0.001)
+        return super().now()
+
+    def stamp(self) -> Stamp:
+        self.advance(0.001)
+        return super().stamp()
+
+
 @pytest.fixture
 def here() -> World:
     found = World()
@@ -113,6 +126,14 @@ def test_who_names_a_drill_need_not_wait(here: World) -> None:
     with pytest.raises(DrError) as caught:
         here.reap("drill-2")
     assert caught.value.kind is NOT_FOUND
+
+
+def test_an_owner_who_is_known_to_be_dead_is_not_waited_for_whatever_the_clock_does(here: World) -> None:
+    """The journal says of such a one that he lived until it was read, which is after the reaper began."""
+    here.journal.claim("drill-1")
+    here.clock = Moving(here.clock.time)
+    (swept,) = here.reap("drill-1")
+    assert swept.clean
 
 
 def test_a_living_drill_is_left_alone(here: World) -> None:

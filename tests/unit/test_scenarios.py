@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -15,7 +15,8 @@ from dr.model.drills import Ask, Choice, RowKey
 from dr.model.strategy import FailureDomain
 from dr.scenarios import folder, load_scenario, parse_scenario, shipped
 from dr.scenarios.schema import json_schema
-from lab.strikes import disaster
+from lab import strikes  # noqa: F401 - registers its disasters
+from lab.disaster import disaster
 
 TEXT = """
 kind: Scenario

@@ -202,7 +202,9 @@ def test_a_drill_that_reached_something_has_not_passed_and_every_form_says_so() 
     assert decode(encode(bad), DrillReport, "report").tripwire == bad.tripwire
     assert 'failures="1"' in junit(bad)
     said = "policy allow-all was added to drill-app"
-    assert all(said in form for form in (drill_html(bad), junit(bad), show(drill_sheet(bad), Screen(200, colour=False))))
+    assert all(
+        said in form for form in (drill_html(bad), junit(bad), show(drill_sheet(bad), Screen(200, colour=False)))
+    )
 
 
 def test_reports_of_older_versions_have_no_tripwire() -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -33,14 +34,13 @@ def refuse(*_: object) -> object:
     raise DrError(UNREACHABLE, "no way there")
 
 
-def looker(check: UserCheck, **eyes: object) -> Looker:
-    given = {"command": refuse, "http": refuse, "count": refuse, "kubernetes": refuse} | eyes
-    return Looker(
-        [check], Eyes(**given, copy_of=lambda one: Copy(one, lambda name: f"drill-1-{name}", ("energent-ai",)))
-    )  # type: ignore[arg-type]
+def looker(check: UserCheck, **eyes: Any) -> Looker:
+    given: dict[str, Any] = {"command": refuse, "http": refuse, "count": refuse, "kubernetes": refuse} | eyes
+    given["copy_of"] = lambda one: Copy(one, lambda name: f"drill-1-{name}", ("energent-ai",))
+    return Looker([check], Eyes(**given))
 
 
-def look(check: UserCheck, **eyes: object) -> tuple[bool, str]:
+def look(check: UserCheck, **eyes: Any) -> tuple[bool, str]:
     (found,) = looker(check, **eyes).look(item())
     assert found.name == check.name
     return found.passed, found.detail

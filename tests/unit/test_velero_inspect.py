@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 
@@ -204,6 +205,9 @@ def test_only_a_finished_capture_of_a_volume_counts(info: dict[str, object], cap
 def test_what_follows_the_end_of_a_large_archive_is_an_error_and_no_endless_reading(size: int, tail: bytes) -> None:
     data = gzip.compress(random.Random(1).randbytes(size // 2).hex().encode()) + tail
     with pytest.raises(DrError) as error:
-        for count, _ in enumerate(gunzip([data])):
-            assert count < 10
+        list(islice(gunzip([data]), 100))
     assert error.value.kind is DAMAGED
+
+
+def test_a_backup_of_nothing_is_none_however_rightly_it_is_counted() -> None:
+    assert "a backup of nothing" in faults(inspect(Made("b", world=()).files()))["items"]

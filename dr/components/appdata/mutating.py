@@ -172,7 +172,7 @@ def _replaced(subject: Subject, rng: Random) -> Edit:
     one, other = rng.sample(range(len(export.payloads)), 2)
     payloads = [*export.payloads]
     payloads[other] = payloads[one]
-    return export.edit(payloads, [_path(export.payloads[other])])
+    return export.edit(payloads, [_path(export.payloads[other]), _path(export.payloads[one])])
 
 
 def _twice(subject: Subject, rng: Random) -> Edit:

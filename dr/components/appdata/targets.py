@@ -83,7 +83,7 @@ class NewDatabase:
         before = mapping_of(outcomes.get("reserve", {}).get("source"))
         if not self.isolated or not before:
             return ()
-        now, title = self._source(), f"{TRIPWIRE}database {self.source}"
+        now, title = mapping_of(self._source()), f"{TRIPWIRE}database {self.source}"
         if now.get("uid") != before["uid"]:
             return (Check(title, False, "is gone, or was made anew"),)
         imported = sorted(set(now["imports"]) - set(before["imports"]))

@@ -61,6 +61,11 @@ def _places(segments: Sequence[Segment]) -> list[tuple[Segment, int]]:
     return list(found.values())
 
 
+def _newest(log: Log) -> list[Segment]:
+    """The newest pack and what came after: faults are planted in the newest points."""
+    return log.since(log.last_pack)
+
+
 def _poison(line: Line) -> bool:
     return str(line["key"]).startswith(QUARANTINE)
 
@@ -71,7 +76,7 @@ def _entry(line: Line) -> dict[str, Any]:
 
 def _who(subject: Subject, rng: Random) -> Edit:
     log = _log(subject)
-    segment, at = rng.choice(_places(log.segments))
+    segment, at = rng.choice(_places(_newest(log)))
     entry = _entry(segment.lines[at])
     entry.setdefault("protoPayload", {})["authenticationInfo"] = {"principalEmail": "nobody@energent.example"}
     return log.forged([str(segment.lines[at]["key"])])
@@ -79,7 +84,7 @@ def _who(subject: Subject, rng: Random) -> Edit:
 
 def _severity(subject: Subject, rng: Random) -> Edit:
     log = _log(subject)
-    segment, at = rng.choice(_places(log.segments))
+    segment, at = rng.choice(_places(_newest(log)))
     entry = _entry(segment.lines[at])
     entry["severity"] = "DEBUG" if entry.get("severity") != "DEBUG" else "INFO"
     return log.forged([str(segment.lines[at]["key"])])
@@ -87,7 +92,7 @@ def _severity(subject: Subject, rng: Random) -> Edit:
 
 def _entry_dropped(subject: Subject, rng: Random) -> Edit:
     log = _log(subject)
-    segment, at = rng.choice(_places(log.segments))
+    segment, at = rng.choice(_places(_newest(log)))
     key = str(segment.lines[at]["key"])
     for one in log.segments:
         one.lines[:] = [line for line in one.lines if line["key"] != key]
@@ -97,7 +102,7 @@ def _entry_dropped(subject: Subject, rng: Random) -> Edit:
 def _swapped(subject: Subject, rng: Random) -> Edit:
     """Under its own identity each has what the other did."""
     log = _log(subject)
-    (one, at), (other, there) = rng.sample(_places(log.segments), 2)
+    (one, at), (other, there) = rng.sample(_places(_newest(log)), 2)
     first, second = _entry(one.lines[at]), _entry(other.lines[there])
     if first.get("protoPayload") == second.get("protoPayload"):
         raise Unsuitable("both entries have the same content")
@@ -108,7 +113,7 @@ def _swapped(subject: Subject, rng: Random) -> Edit:
 def _backdated(subject: Subject, rng: Random) -> Edit:
     """Its identity carries its time: what is missed is the entry that was."""
     log = _log(subject)
-    segment, at = rng.choice(_places(log.segments))
+    segment, at = rng.choice(_places(_newest(log)))
     line, entry = segment.lines[at], _entry(segment.lines[at])
     was = str(line["key"])
     for one in log.segments:

@@ -30,7 +30,7 @@ def forgeries(subject: Subject) -> Sequence[Forgery]:
     return (
         Forgery("value-changed", "one key of a ConfigMap has another value", _value),
         Forgery("secret-changed", "one key of a Secret has another value", _secret),
-        Forgery("image-changed", "a Deployment runs another image", _image),
+        Forgery("environment-changed", "a Deployment runs with one variable more", _environment),
         Forgery("rights-changed", "a role binding names another subject", _rights),
         Forgery("service-changed", "a Service selects other Pods", _service),
         Forgery("tenants-swapped", "two tenants have each other's ConfigMap", _tenants),
@@ -152,11 +152,13 @@ def _secret(subject: Subject, rng: Random) -> Edit:
     return _changed(subject, rng, "secrets", lambda body: _first_value(body, "Y2hhbmdlZA=="))
 
 
-def _image(subject: Subject, rng: Random) -> Edit:
+def _environment(subject: Subject, rng: Random) -> Edit:
+    """Another image would not start, and the drill would fail for that."""
+
     def change(body: Body) -> bool:
         containers = body.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or []
         for one in containers[:1]:
-            one["image"] = "registry.invalid/other:1"
+            one["env"] = [*(one.get("env") or []), {"name": "CHANGED_IN_THE_BACKUP", "value": "1"}]
         return bool(containers)
 
     return _changed(subject, rng, "deployments.apps", change)
@@ -226,8 +228,8 @@ def _namespace_missing(subject: Subject, rng: Random) -> Edit:
 
 def _nothing(subject: Subject, rng: Random) -> Edit:
     archive = _Archive.of(subject)
-    gone = archive.drop(lambda item: True)
-    return archive.edit([_named(item) for item in gone])
+    archive.drop(lambda item: True)
+    return archive.edit([subject.artefact(CONTENTS).name])
 
 
 def _twice(subject: Subject, rng: Random) -> Edit:

@@ -1,12 +1,13 @@
-"""A part of a cluster only: one tenant's namespaces, or one namespace. Pure."""
+"""A part of a cluster only: one tenant's namespaces, or one namespace."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from dr.components.cluster.access import KubeApi
 from dr.errors import CONFIGURATION, NOT_FOUND, DrError
 from dr.model.plans import Target
-from dr.vendors.kubernetes_objects import KubeObject, labels_of, name_of
+from dr.vendors.kubernetes_objects import NAMESPACES, KubeObject, labels_of, name_of
 
 TENANT, NAMESPACE = "tenant:", "namespace:"
 TENANT_LABEL = "tenantLabel"
@@ -21,6 +22,12 @@ def tenant_of(scope: Sequence[str]) -> str:
 def tenants_by_label(namespaces: Iterable[KubeObject], label: str) -> Mapping[str, str]:
     """Namespace -> tenant, of those that carry the label."""
     return {name_of(one): labels_of(one)[label] for one in namespaces if label and label in labels_of(one)}
+
+
+def living_tenants(kube: KubeApi, label: str, chosen: Collection[str]) -> Mapping[str, str]:
+    """Whose each of the namespaces is, now, where the strategy names the label that tells it."""
+    found = kube.list(NAMESPACES, metadata_only=True).items if label else []
+    return tenants_by_label((one for one in found if name_of(one) in chosen), label)
 
 
 def in_scope(target: Target, captured: Sequence[str], tenants: Mapping[str, str], label: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from dr.components.cluster.layout import (
     file_of,
     role_of,
 )
-from dr.components.cluster.scoping import TENANT_LABEL, tenants_by_label
+from dr.components.cluster.scoping import TENANT_LABEL, living_tenants
 from dr.components.cluster.tarball import gunzip
 from dr.components.cluster.volumes import Volume, read_volumes, uncaptured
 from dr.errors import BACKUP_FAILED, CONFLICT, TIMED_OUT, DrError
@@ -83,13 +83,8 @@ class VeleroSource:
 
     def _select(self, context: StepContext) -> Json:
         chosen = self.namespaces()
-        return {"namespaces": list(chosen), "tenants": self._tenants(chosen), "velero": self._velero()}
-
-    def _tenants(self, chosen: Sequence[str]) -> Json:
-        """Whose each namespace is, where the strategy names the label that tells it."""
-        label = text(self.spec.options, TENANT_LABEL)
-        found = self.velero.kube.list(NAMESPACES, metadata_only=True).items if label else []
-        return tenants_by_label((one for one in found if name_of(one) in chosen), label)
+        tenants = living_tenants(self.velero.kube, text(self.spec.options, TENANT_LABEL), chosen)
+        return {"namespaces": list(chosen), "tenants": tenants, "velero": self._velero()}
 
     def _velero(self) -> Json:
         """What a new cluster needs to get the same Velero, remembered by every point."""

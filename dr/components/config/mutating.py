@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
-from typing import Any, cast
+from typing import cast
 
-from dr.changelog.mutating import Line, Log, Segment, closed_up, dropped, exchanged, with_artefact
+from dr.changelog.mutating import Log, Segment, closed_up, dropped, exchanged
 from dr.changelog.seal import Sealer
 from dr.components.config.access import SECRETS
-from dr.components.config.reading import base_of, read_base, written_base
+from dr.components.config.opened import Body, Opened
+from dr.components.config.reading import base_of
 from dr.components.config.sealing import context
-from dr.components.config.state import PUT, ObjectKey, State
+from dr.components.config.state import ObjectKey
 from dr.components.planting import CLAIM, Forgery, Subject, Unsuitable
 from dr.model.mutations import Edit
 from dr.vendors.kubernetes_objects import mapping
-
-Body = dict[str, Any]
 
 
 def parts(subject: Subject) -> Mapping[str, str]:
@@ -53,86 +50,9 @@ def _unforged(name: str, what: str, plant: Callable[[Subject, Random], Edit]) ->
     return Forgery(name, what, plant, forged=False, follows=False)
 
 
-# --- the state that a restore of now reads: the newest pack's base, its changes, and what came after
-
-
-@dataclass
-class _Read:
-    """Log and base, to be changed and written anew."""
-
-    subject: Subject
-    log: Log
-    base: State | None
-
-    @classmethod
-    def of(cls, subject: Subject) -> _Read:
-        log = Log.read(subject.vault, subject.spec.id)
-        pack = log.last_pack
-        base = read_base(subject.vault, base_of(pack.name), subject.spec.id) if pack else None
-        return cls(subject, log, base)
-
-    def puts(self, kind: str) -> dict[ObjectKey, Body]:
-        """The newest put of each object of a kind that lives: its data, to be changed where it stands."""
-        found: dict[ObjectKey, Body] = {}
-        for line in self._lines():
-            key = ObjectKey.parse(str(line["key"]))
-            data = cast(Body, line["data"])
-            if key.kind == kind and data["op"] == PUT:
-                found[key] = data
-            elif key.kind == kind:
-                found.pop(key, None)
-        if not found:
-            raise Unsuitable(f"the log holds no {kind}")
-        return found
-
-    def _lines(self) -> list[Line]:
-        return [*self._base_lines, *(line for one in self.log.since(self.log.last_pack) for line in one.lines)]
-
-    @property
-    def _base_lines(self) -> list[Line]:
-        if not hasattr(self, "_opened"):
-            entries = self.base.entries() if self.base else ()
-            self._opened: list[Line] = [
-                {"at": one.at, "key": one.key, "data": copy.deepcopy(dict(one.data))} for one in entries
-            ]
-        return self._opened
-
-    def drop(self, fits: Callable[[ObjectKey], bool]) -> None:
-        """Every entry of those objects, in base and changes."""
-
-        def kept(line: Line) -> bool:
-            return not fits(ObjectKey.parse(str(line["key"])))
-
-        self._base_lines[:] = [line for line in self._base_lines if kept(line)]
-        for segment in self.log.segments:
-            segment.lines[:] = [line for line in segment.lines if kept(line)]
-
-    def edit(self, hit: Sequence[str]) -> Edit:
-        """Chain, base and manifests anew."""
-        forged, pack = self.log.forged(hit), self.log.last_pack
-        if pack is None or self.base is None:
-            return forged
-        state = State(last=self.base.last, whole=self.base.whole)
-        for line in self._base_lines:
-            _take(state, line)
-        name = base_of(pack.name)
-        data = b"".join(written_base(self.subject.spec.id, state))
-        if data == self.subject.vault.get(name):
-            return forged
-        return with_artefact(forged, self.subject.vault, pack, name, data)
-
-
-def _take(state: State, line: Line) -> None:
-    from dr.changelog import Entry
-
-    last = state.last
-    state.take(Entry(cast(Any, line["at"]), str(line["key"]), cast(Body, line["data"])))
-    state.last = last
-
-
 def _changed(subject: Subject, rng: Random, kind: str, change: Callable[[Body], bool]) -> Edit:
     """One object of a kind, changed where `change` finds something to change."""
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     puts = read.puts(kind)
     keys = sorted(puts)
     rng.shuffle(keys)
@@ -175,7 +95,7 @@ def _rights(subject: Subject, rng: Random) -> Edit:
 # --- Secrets
 
 
-def _sealed(read: _Read) -> dict[ObjectKey, Body]:
+def _sealed(read: Opened) -> dict[ObjectKey, Body]:
     found = {key: data for key, data in read.puts(SECRETS).items() if mapping(data, "sealed")}
     if not found:
         raise Unsuitable("no Secret of the log has a value")
@@ -186,7 +106,7 @@ def _resealed(subject: Subject, rng: Random) -> Edit:
     keys = subject.keys()
     if not keys:
         raise Unsuitable("no key is declared")
-    read, sealer = _Read.of(subject), Sealer(keys)
+    read, sealer = Opened.of(subject), Sealer(keys)
     puts = _sealed(read)
     key = rng.choice(sorted(puts))
     put = puts[key]
@@ -196,7 +116,7 @@ def _resealed(subject: Subject, rng: Random) -> Edit:
 
 
 def _sealed_swapped(subject: Subject, rng: Random) -> Edit:
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     puts = _sealed(read)
     if len(puts) < 2:
         raise Unsuitable("the log has one Secret only")
@@ -206,7 +126,7 @@ def _sealed_swapped(subject: Subject, rng: Random) -> Edit:
 
 
 def _wrong_key(subject: Subject, rng: Random) -> Edit:
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     puts = _sealed(read)
     key = rng.choice(sorted(puts))
     puts[key]["sealed"] = Sealer((Stranger(),)).seal(b"{}", context(subject.spec.id, str(key)))
@@ -231,14 +151,14 @@ class Stranger:
 
 
 def _missing(subject: Subject, rng: Random) -> Edit:
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     gone = rng.choice(sorted(read.puts("configmaps")))
     read.drop(lambda key: key == gone)
     return read.edit([str(gone)])
 
 
 def _namespace(subject: Subject, rng: Random) -> Edit:
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     spaces = sorted({key.namespace for key in read.puts("configmaps")})
     if len(spaces) < 2:
         raise Unsuitable("the log has one namespace only")
@@ -248,7 +168,7 @@ def _namespace(subject: Subject, rng: Random) -> Edit:
 
 
 def _deleted(subject: Subject, rng: Random) -> Edit:
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     gone = rng.choice(sorted(read.puts("configmaps")))
     last = read.log.segments[-1]
     at = last.lines[-1]["at"] if last.lines else _newest(read.log)
@@ -262,7 +182,7 @@ def _newest(log: Log) -> str:
 
 
 def _tenants(subject: Subject, rng: Random) -> Edit:
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     puts = read.puts("configmaps")
     pairs = [
         (one, other)
@@ -308,7 +228,7 @@ def _closed(subject: Subject, rng: Random) -> Edit:
 
 
 def _stale(subject: Subject, rng: Random) -> Edit:
-    read = _Read.of(subject)
+    read = Opened.of(subject)
     log = read.log
     fitting = [one for one in log.loose if one.lines]
     if not fitting:

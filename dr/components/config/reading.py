@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from dr.changelog import Entry, LogReader
 from dr.changelog.entries import read_entry, read_segments, refuse_newer
 from dr.changelog.frames import compressing, decompressing, lines
+from dr.changelog.inspecting import CHAIN
 from dr.changelog.reader import is_pack
 from dr.changelog.units import CHANGES, Unit
 from dr.components.config.access import LOG
 from dr.components.config.state import DELETE, PUT, State, fold
 from dr.errors import DAMAGED, INSTANT_UNREACHABLE, DrError
 from dr.model.ids import SourceId
-from dr.model.points import Coverage
+from dr.model.points import Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import format_instant, parse_instant
 from dr.ports import Json, ObjectStore
@@ -197,12 +198,26 @@ def _covered(piece: Sequence[Unit], based: Callable[[Unit], bool]) -> Covered | 
     if (index := next(firsts, None)) is None or (start := _start(piece[index:])) is None:
         return None
     opening = next(unit for unit in piece[index:] if unit.start)
-    if opening.first_seq == 1 and not is_pack(opening):
+    if opening.first_seq == 1 and (not is_pack(opening) or opening.last_seq == 1):
         # until the last entry of the first listing, only part of what there was had been written down
         start = max(start, opening.last or start)
     watermark = piece[-1].watermark or start
     last = max((unit.last for unit in piece if unit.last), default=watermark)
     return Covered(start, max(watermark, last, start), watermark)
+
+
+def cut_short(reader: LogReader, instant: datetime) -> Check:
+    """Whether a hole behind the instant is why it is that instant: what was seen later lies there and cannot be used. A hole
+    behind which everything was written down anew is healed. Raises DrError."""
+    pieces = list(runs(reader.units()))
+    usable = [_covered(piece, lambda unit: has_whole_base(reader.vault, unit)) for piece in pieces]
+    if len(pieces) < 2 or usable[-1] is not None:
+        return Check(CHAIN, True, f"{len(pieces)} unbroken pieces, the last one can be used" if pieces else "empty")
+    hole = max((at for at, one in enumerate(usable) if one), default=0)
+    end = usable[hole]
+    late = end is None or instant >= end.end
+    words = reader.break_between(pieces[hole][-1], pieces[hole + 1][0]).message
+    return Check(CHAIN, not late, words if late else f"broken behind the instant: {words}")
 
 
 def has_whole_base(vault: ObjectStore, unit: Unit) -> bool:

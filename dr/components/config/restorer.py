@@ -20,6 +20,7 @@ from dr.components.config.deciding import newer
 from dr.components.config.evidence import Evidence
 from dr.components.config.living import resources_of
 from dr.components.config.outlining import Outlining, tenants_labelled
+from dr.components.config.reading import cut_short
 from dr.components.config.reviewing import review
 from dr.components.config.teardown import teardown
 from dr.errors import RESTORE_FAILED, DrError
@@ -30,6 +31,8 @@ from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.ports import Clock, Json, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
 from dr.vendors.kubernetes_objects import sequence, text, uid_of
+
+_NEW_CLUSTER = (FailureDomain.CLUSTER, FailureDomain.REGION, FailureDomain.PROJECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class ConfigRestorer:
         """A cluster that is restored in the same plan comes first: its daily state is older than what is written here."""
         applying = self._applying(work)
         names, isolated = applying.form.names, work.item.target.isolated
-        after = () if isolated else ("cluster",)
+        # in a new cluster a contained copy too needs the kinds that come with the cluster's own restore
+        after = ("cluster",) if not isolated or work.item.domain in _NEW_CLUSTER else ()
         contained = [Step("contain", partial(contain, self.api, names, ()), kind=StepKind.PREPARE)] if isolated else []
         rest = [
             Step("newer", partial(self._newer, applying)),
@@ -111,8 +115,7 @@ class ConfigRestorer:
         checks = (*Evidence(applying).checks(outcomes), self._unerased(applying).check())
         if work.manifest is not None:
             return checks
-        # a hole behind the instant is why it is that instant: nothing of what was seen later could be used
-        return (*checks, LogReader(work.vault, work.item.source).unbroken())
+        return (*checks, cut_short(LogReader(work.vault, work.item.source), work.item.instant))
 
     def review(self, work: RestoreWork) -> Review:
         return review(self._applying(work))

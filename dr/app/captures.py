@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,10 +29,12 @@ from dr.plan.due import (
 from dr.plan.patience import claim_lease, unmeasured
 from dr.plan.rows import schedules
 from dr.run.clock import SteadyClock
+from dr.run.closing import close_passed_over
 from dr.run.runner import Captured, CaptureResult
 
 LOOK_BACK = 3
 """Cadences of journal that are read to decide what is due: more says nothing about the current slot."""
+CLOSE_BACK = 100
 EARLY = timedelta(seconds=30)
 """A one-shot that is started so shortly before its slot is due waits for it."""
 
@@ -82,8 +85,9 @@ def capture(
     *,
     hurry: Callable[[], bool] = never,
     patient: Callable[[int], timedelta] = unmeasured,
+    since: datetime | None = None,
 ) -> CaptureResult:
-    """One slot to its end.
+    """One slot to its end; then older ones, due since `since`, whose owner died and that this one has passed over.
 
     `stop` is asked before each step, `hurry` inside steps too; `patient`: as the runner's `patience`.
     """
@@ -111,7 +115,12 @@ def capture_of(
         engine=replace(base.engine, hurry=hurry, renew_every=renew_every),
         patience=patient,
     )
-    return runner.capture(app.source(spec), slot, vault, app.terms(spec))
+    result = runner.capture(app.source(spec), slot, vault, app.terms(spec))
+    if result.ok and since is not None:
+        # the point is there whatever becomes of the others: the next capture finds them again
+        with suppress(DrError):
+            close_passed_over(runner, slot, vault, since)
+    return result
 
 
 def lease_of(app: App, source: SourceId) -> timedelta:
@@ -144,6 +153,11 @@ def states(
         records = [facts.record for facts in history]
         found[schedule.source] = source_state(schedule.source, records, newest.get(schedule.source), now)
     return found
+
+
+def look_back(app: App, schedule: Schedule) -> datetime:
+    """Slots that were due before are not looked for any more when what dead owners left is closed."""
+    return app.clock.now() - schedule.cadence * CLOSE_BACK
 
 
 def steady(app: App) -> SteadyClock:
@@ -198,7 +212,7 @@ def capture_scheduled(
             until = format_instant(found.next)
             busy = DrError(LOCKED, f"{found.slot.source} is being captured by another process, at least until {until}")
             return CaptureResult(found.slot, Captured.LOCKED, error=busy)
-        return capture(app, found.slot, stop, patient=found.schedule.patience)
+        return capture(app, found.slot, stop, patient=found.schedule.patience, since=look_back(app, found.schedule))
 
     wanted = [found for found in standings_now(app, components, every) if found.phase is not Phase.DONE]
     with ThreadPoolExecutor(max(1, len(wanted)), thread_name_prefix="capture") as pool:

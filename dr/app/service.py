@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from dr.app.captures import agenda_now, capture
+from dr.app.captures import agenda_now, capture, look_back
 from dr.app.core import App
 from dr.errors import DrError
 from dr.model.ids import SourceId
@@ -61,7 +61,8 @@ def _agenda(app: App, correct: Callable[[], None]) -> Agenda:
 
 
 def _capture(app: App, due: DueSlot, brake: Brake) -> CaptureResult:
-    return capture(app, due.slot, brake.stop, hurry=brake.hurry, patient=due.schedule.patience)
+    since = look_back(app, due.schedule)
+    return capture(app, due.slot, brake.stop, hurry=brake.hurry, patient=due.schedule.patience, since=since)
 
 
 def followed(app: App) -> dict[SourceId, Follow]:

@@ -69,18 +69,26 @@ class Journal:
         """Units of a source that were due at or after `since`, oldest first: what the planner decides from.
 
         Steps are read only of units that are still being worked on, because this is asked often."""
+        groups = self._since(source, since)
+        with ThreadPoolExecutor(8, thread_name_prefix="journal") as pool:
+            return tuple(pool.map(lambda unit: self._brief(unit, groups[unit]), groups))
+
+    def unended(self, source: SourceId, since: datetime) -> tuple[UnitFacts, ...]:
+        """Of those units the ones whose newest epoch has no end: one listing, and only they are read."""
+        groups = self._since(source, since)
+        left = [unit for unit, objects in groups.items() if not _ended(UnitLayout(self.base, unit), objects)]
+        return tuple(self._facts(unit, UnitLayout(self.base, unit), groups[unit]) for unit in left)
+
+    def _since(self, source: SourceId, since: datetime) -> dict[str, list[ObjectInfo]]:
         prefix = f"{self.base}/{source.slug}@"
         groups: dict[str, list[ObjectInfo]] = {}
         for info in self.store.list(prefix, start_after=prefix + compact_instant(since).removesuffix("Z")):
             groups.setdefault(info.name.split("/")[1], []).append(info)
-        with ThreadPoolExecutor(8, thread_name_prefix="journal") as pool:
-            return tuple(pool.map(lambda unit: self._brief(unit, groups[unit]), groups))
+        return groups
 
     def _brief(self, unit: str, objects: Sequence[ObjectInfo]) -> UnitFacts:
         layout = UnitLayout(self.base, unit)
-        names = {info.name for info in objects}
-        newest = max((layout.claimed_epoch(name) or 0 for name in names), default=0)
-        ended = layout.end(newest) in names
+        ended = _ended(layout, objects)
         return self._facts(unit, layout, [info for info in objects if not (ended and layout.is_step(info.name))])
 
     def units(self, *, start_after: str = "") -> Iterator[str]:
@@ -168,6 +176,13 @@ class Journal:
 
     def _get(self, name: str, kind: type[T]) -> T:
         return decode(self.store.get(name), kind, f"{self.store.url}/{name}")
+
+
+def _ended(layout: UnitLayout, objects: Sequence[ObjectInfo]) -> bool:
+    """Whether the newest epoch has an end, by the names alone."""
+    names = {info.name for info in objects}
+    newest = max((layout.claimed_epoch(name) or 0 for name in names), default=0)
+    return layout.end(newest) in names
 
 
 def first_epoch(ends: Sequence[RunEnd], newest: int) -> int:

@@ -111,6 +111,17 @@ class CaptureRunner:
             hold.end(RunState.COMMITTED, f"{captured} {point.summary.name}", point=point.summary.name)
         return captured, point
 
+    def close(self, slot: Slot, vault: ObjectStore) -> None:
+        """End a slot that newer ones have passed over, and whose owner is gone: a manifest that it had committed gets the lock
+        that it promises. Raises DrError, LOCKED while its owner lives."""
+        hold = self.journal.claim(slot.id)
+        with ending(hold):
+            if point := committed_point(vault, slot):
+                self._seal(vault, point)
+                hold.end(RunState.COMMITTED, f"already {point.summary.name}", point=point.summary.name)
+            else:
+                hold.end(RunState.ABANDONED, "its owner died or fell silent, and a newer slot has its point")
+
     def _patient(self, epochs: int) -> Engine:
         return replace(self.engine, patience=self.patience(epochs)) if self.patience else self.engine
 

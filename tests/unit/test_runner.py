@@ -18,7 +18,9 @@ from dr.ports import Clock, ObjectStore
 from dr.record.catalogue import find_point, list_points
 from dr.record.codec import sha256
 from dr.record.journal import Journal
+from dr.record.layout import UnitLayout
 from dr.run.clock import SystemClock
+from dr.run.closing import close_passed_over
 from dr.run.engine import Engine, Retry
 from dr.run.runner import Captured, CaptureResult, CaptureRunner, Terms
 from dr.stores.faults import Action, Fault, Faults, FaultyStore
@@ -186,6 +188,26 @@ def test_a_fenced_owner_does_not_commit() -> None:
     alive.append(Journal(house.control, clock, dead=lambda _owner, _boot: False))
     assert house.capture(journal=alive[0]).captured is Captured.LOCKED
     assert not list_points(house.vault)
+
+
+def test_a_dead_owner_s_commit_that_was_passed_over_gets_its_lock() -> None:
+    """Killed between the manifest and its lock, and a newer slot has its point: nobody takes the old one up again."""
+    clock = FakeClock()
+    house = in_memory(Fault(Action.ERROR, "retain", "points/.*", kind=REJECTED), clock=clock)
+    assert not house.capture().ok
+    (end,) = [info for info in house.control.list("runs/") if UnitLayout("runs", SLOT.id).is_end(info.name)]
+    house.control.delete(end.name, generation=end.generation)  # a dead owner wrote none
+    (left,) = list_points(house.vault)
+    assert house.vault.stat(left.name).retain_until is None  # type: ignore[union-attr]
+    clock.advance(3600)
+    newer = replace(SLOT, due=SLOT.due + timedelta(hours=1))
+    runner = house.runner()
+    assert close_passed_over(runner, SLOT, house.vault, SLOT.due) == (), "it is not older than itself"
+    assert close_passed_over(runner, newer, house.vault, SLOT.due) == (SLOT,)
+    promised = find_point(house.vault, left.name).manifest.retain_until
+    assert house.vault.stat(left.name).retain_until == promised  # type: ignore[union-attr]
+    assert house.journal.read(SLOT.id).record.state is RunState.COMMITTED
+    assert close_passed_over(runner, newer, house.vault, SLOT.due) == ()
 
 
 def test_a_step_that_lost_another_race_frees_its_slot() -> None:

@@ -157,28 +157,29 @@ class Watch:
             self._stream = None
 
     def _take(self, event: Event) -> None:
+        received = self._clock.now()  # before it waits for others, and before a Secret is sealed
         with self._lock:
-            change = self._change(event)
+            change = self._change(event, received)
             if change is not None:
                 self._emit([change])
             self._version = version_of(event.object) or self._version
             self._pass()
 
-    def _change(self, event: Event) -> Change | None:
+    def _change(self, event: Event, received: datetime) -> Change | None:
         if event.type == "BOOKMARK":
             return None
         if event.type == "DELETED":
             found = self._tracker.gone(self._tracker.key_of(event.object))
         else:
             found = self._tracker.seen(event.object)
-        return replace(found, by=self._happened_by(event, found.by)) if found else None
+        return replace(found, by=self._happened_by(event, found.by, received)) if found else None
 
-    def _happened_by(self, event: Event, told: datetime | None) -> datetime | None:
+    def _happened_by(self, event: Event, told: datetime | None, received: datetime) -> datetime:
         """An event that was waiting for this watch happened before the consistent read that the watch began with. One that
         comes as it happens is dated by our clock, which is finer than the object's and the same for all."""
         barrier = self._barrier
         if barrier is None or not 0 <= _number(version_of(event.object)) <= barrier.version:
-            return None
+            return received
         return min(told, barrier.at) if told else barrier.at
 
 

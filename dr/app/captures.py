@@ -91,7 +91,7 @@ def capture(
 
     `stop` is asked before each step, `hurry` inside steps too; `patient`: as the runner's `patience`.
     """
-    return capture_of(app, slot, app.spec(slot.source), stop, hurry=hurry, patient=patient)
+    return capture_of(app, slot, app.spec(slot.source), stop, hurry=hurry, patient=patient, since=since)
 
 
 def capture_of(
@@ -102,6 +102,7 @@ def capture_of(
     *,
     hurry: Callable[[], bool] = never,
     patient: Callable[[int], timedelta] = unmeasured,
+    since: datetime | None = None,
 ) -> CaptureResult:
     """As `capture`, of a source that is told otherwise than by the table."""
     vault = app.vault(slot.source.component)

@@ -172,9 +172,7 @@ drill_report = record(
     drawn=later(many(drawn), ()),
     forecasts=later(many(timed.forecast), ()),
 )
-drill_ending = record(
-    DrillEnding, id=text, scenario=text, how=enumeration(DrillEnd), at=instant, by=text, reason=text
-)
+drill_ending = record(DrillEnding, id=text, scenario=text, how=enumeration(DrillEnd), at=instant, by=text, reason=text)
 
 runbook_step = record(
     RunbookStep,

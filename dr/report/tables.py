@@ -112,7 +112,11 @@ def checks_sheet(checks: Sequence[Check]) -> Sheet:
 def verified_sheet(items: Sequence[Mapping[str, object]], *, wide: bool = False) -> Sheet:
     """`dr drill verify`: one line a file; below it what differs, or with `wide` all that was looked at."""
     rows = tuple(
-        (cell("ok", Tone.GOOD) if item["passed"] else cell("CHANGED", Tone.BAD), cell(item["file"]), cell(item["drill"] or words.NOTHING))
+        (
+            cell("ok", Tone.GOOD) if item["passed"] else cell("CHANGED", Tone.BAD),
+            cell(item["file"]),
+            cell(item["drill"] or words.NOTHING),
+        )
         for item in items
     )
     notes: list[str] = []
@@ -120,7 +124,10 @@ def verified_sheet(items: Sequence[Mapping[str, object]], *, wide: bool = False)
         checks = item["checks"]
         assert isinstance(checks, list)
         shown = [check for check in checks if wide or not check["passed"] or check["name"] in ("signature", "chain")]
-        notes += [f"{item['file']}: {'ok' if check['passed'] else 'FAILED'}: {check['name']}: {check['detail']}" for check in shown]
+        notes += [
+            f"{item['file']}: {'ok' if check['passed'] else 'FAILED'}: {check['name']}: {check['detail']}"
+            for check in shown
+        ]
     return Sheet(columns_of("result", "file", "drill"), rows, tuple(notes), empty="no file was given")
 
 

@@ -143,9 +143,7 @@ def works_of(plan: RestorePlan, items: Sequence[RestoreItem]) -> tuple[RestoreWo
 
 def chains_of(items: Sequence[RestoreItem], recipes: Sequence[Sequence[Step]]) -> list[Chain[Step]]:
     """For the graph."""
-    return [
-        Chain(item.key, item.planned.source.component, steps) for item, steps in zip(items, recipes, strict=True)
-    ]
+    return [Chain(item.key, item.planned.source.component, steps) for item, steps in zip(items, recipes, strict=True)]
 
 
 def result_of(hold: Hold, item: RestoreItem, work: RestoreWork, steps: Sequence[Step], end: Ending) -> ItemResult:

@@ -12,7 +12,9 @@ _URL = r"^(gs://[a-z0-9][a-z0-9._-]*(/.*)?|file://.+)$"
 _HTTP = r"^https?://[^/]+/?$"
 _ADDRESS = r"^[^/:]+:\d+$"
 _KEY = r"^(gcp-kms://projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+|file://.+)$"
-_SIGNING = r"^(gcp-kms://projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[0-9]+|file://.+)$"
+_SIGNING = (
+    r"^(gcp-kms://projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[0-9]+|file://.+)$"
+)
 _WEB = r"^https?://\S+$"
 _SPAN = r"^\d+(\.\d+)?(ms|s|m|h)$"
 _ANY = r"^\S(.*\S)?$"
@@ -58,7 +60,8 @@ KEYS: Mapping[str, Key] = {
         _KEY, "gcp-kms://projects/p/locations/us-central1/keyRings/r/cryptoKeys/k or file:///etc/dr/key"
     ),
     "keys.evidence": Key(
-        _SIGNING, "gcp-kms://projects/p/locations/us-east1/keyRings/r/cryptoKeys/evidence/cryptoKeyVersions/1 or file:///etc/dr/evidence.pem"
+        _SIGNING,
+        "gcp-kms://projects/p/locations/us-east1/keyRings/r/cryptoKeys/evidence/cryptoKeyVersions/1 or file:///etc/dr/evidence.pem",
     ),
     "keys.secondary": Key(_KEY, "gcp-kms://projects/p/locations/us-east1/keyRings/r/cryptoKeys/k"),
     "lease.namespace": Key(_NAME, "dr-system"),

@@ -192,7 +192,13 @@ class Kubernetes:
         return self._call("PATCH", path, "patch", resource, body=body, content=MERGE, query=query, name=name)
 
     def apply(
-        self, resource: Resource, body: KubeObject, namespace: str = "", manager: str = MANAGER, *, dry_run: bool = False
+        self,
+        resource: Resource,
+        body: KubeObject,
+        namespace: str = "",
+        manager: str = MANAGER,
+        *,
+        dry_run: bool = False,
     ) -> KubeObject:
         """Server-side apply: creates, or makes exactly the fields of `body` so; repeatable. `dry_run`: all but storing it."""
         name = name_of(body)

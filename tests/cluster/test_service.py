@@ -89,7 +89,10 @@ def test_one_that_is_stopped_for_twice_the_lease_is_fenced_and_says_so(kube: Cal
     assert lease_of(kube, dr)["holderIdentity"] in ("", None), "a successor must wait although nobody leads"
     assert set(points_of(dr, DATABASE)) - before == {done["slot"]}
     dr.fine("points", "verify", done["slot"])
-    assert dr.fine("backup", "--scheduled", "appdata", "-o", "json").items == []
+    # the next slot may be due by now; this one is not
+    assert done["slot"] not in [
+        item["slot"] for item in dr.fine("backup", "--scheduled", "appdata", "-o", "json").items
+    ]
 
 
 def test_a_backup_that_velero_does_not_finish_stops_no_later_one(

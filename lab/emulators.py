@@ -20,7 +20,7 @@ SDK_PLACES = (
 FIRESTORE_JAR = "platform/cloud-firestore-emulator/cloud-firestore-emulator.jar"
 FIRESTORE_MAIN = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 PUBSUB_JARS = "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar"
-FIRESTORE_HEAP = ("-Xms96m", "-Xmx1g")
+FIRESTORE_HEAP = ("-Xms96m", "-Xmx3g")
 PUBSUB_HEAP = ("-Xms48m", "-Xmx320m")
 POLL_S = 0.05
 

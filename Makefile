@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: soak help dist sbom image browser doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
+.PHONY: forecast mutation scenarios soak help dist sbom image browser doctor docs conformance setup fmt lint type unit check lab-binaries lab-test test demo bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,8 +53,16 @@ doctor: ## Name what is missing on this machine
 demo: doctor setup ## Fill, back up, lose, restore, measure: the whole job in the lab
 	$(BIN)/python -m lab demo
 
+scenarios: lab-binaries ## Every drill scenario: its disaster strikes a lab, the drill measures it and leaves nothing behind
+	DR_SCENARIOS=all $(PYTEST) tests/cluster/test_scenarios.py -q
+
 soak: lab-binaries ## Half an hour of the shipped manifests alone, with kills at random; MINUTES=30
 	$(BIN)/python -m lab soak --minutes $(or $(MINUTES),30)
+	$(BIN)/python -m tests.lab.killed_plans --out out/killed-plans.jsonl
+
+mutation: lab-binaries ## Every fault in copies of a lab's points, and 100 clean drills; stopped, it goes on: DIR=.lab OUT=out/mutation
+	$(BIN)/python -m lab status --dir $(or $(DIR),.lab) >/dev/null 2>&1 || $(BIN)/python -m lab up --dir $(or $(DIR),.lab) --snapshot-granularity 1
+	$(BIN)/python -m lab mutation --dir $(or $(DIR),.lab) --out $(or $(OUT),out/mutation)
 
 conformance: setup ## Contracts against the real thing: make conformance BUCKET=name KEY_RING=projects/P/locations/L/keyRings/R
 	@test -n "$(BUCKET)$(KEY_RING)" || { echo "name a BUCKET or a KEY_RING"; exit 2; }
@@ -66,6 +74,9 @@ docs: setup ## Generated parts of the documentation
 
 bench: lab-binaries ## Benchmarks; JSON results in out/bench
 	$(BIN)/python -m benchmarks
+
+forecast: lab-binaries ## Thirty drills held against the forecast of small ones; goes on where it was stopped
+	$(BIN)/python -m benchmarks.forecast
 
 dist: setup ## Wheel and sdist in dist/
 	$(BIN)/python -m hatchling build -d dist

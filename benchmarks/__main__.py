@@ -15,6 +15,9 @@ NAMES = (
     "prune",
     "simulation",
     "service_memory",
+    "forecast",
+    "planning",
+    "steps",
 )
 
 

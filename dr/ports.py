@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
+from dr.model.graph import StepKind
 from dr.model.ids import Slot, SourceId
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Artefact, Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.runs import Stamp
 from dr.model.strategy import FailureDomain, SourceSpec
 
@@ -175,6 +177,11 @@ class Step:
     run: Callable[[StepContext], Json]
     after: tuple[str, ...] = ()
     """Components whose whole restore in the same plan must be done first."""
+    kind: StepKind = StepKind.WRITE
+    size: int = 0
+    """Bytes that its duration grows with, for predictions; 0: it does not."""
+    beside: bool = False
+    """May run beside the step before it: it needs only what that one needs, and the step after both needs both."""
 
 
 # --- capture -------------------------------------------------------------------------------------------------------
@@ -312,6 +319,70 @@ class Restorer(Protocol):
         ...
 
 
+@runtime_checkable
+class Reviewing(Protocol):
+    """A restorer that can say what its work would do to the living world."""
+
+    def review(self, work: RestoreWork) -> Review:
+        """Reads vault and target only. Raises DrError as `outline`."""
+        ...
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A restorer that can prove that a contained restore reached nothing outside of its copy."""
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        """Reads target and production, before the teardown; a failed check names what was reached. None for what was not begun."""
+        ...
+
+
+# --- over living data ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """Something that was written after the restored instant. `why`: `changed` since, `newer` (made since), `deleted` since;
+    `sha256` of what the undo point holds of it, empty when that is nothing."""
+
+    path: str
+    why: str
+    sha256: str
+
+
+class LiveGuard(Protocol):
+    """What is particular to one component when a restore goes over what lives (`dr.run.overlive`)."""
+
+    def prepare(self, spec: SourceSpec, planned: PlannedRestore) -> tuple[Json, tuple[str, ...]]:
+        """When it is planned: details to add to the item, and words for whoever reviews it. Raises DrError."""
+        ...
+
+    def survey(self, work: RestoreWork) -> Json:
+        """What stands before anything is touched, journalled: `living` (whether there is anything to keep), and who writes."""
+        ...
+
+    def fence(self, work: RestoreWork, context: StepContext) -> Json:
+        """Stop those writers, and wait until none is left. Raises DrError RESTORE_FAILED naming who still writes."""
+        ...
+
+    def settled(self, work: RestoreWork, fenced: datetime) -> datetime:
+        """From when on a capture holds all that was written until `fenced`."""
+        ...
+
+    def around(self, work: RestoreWork, apply: Sequence[Step], keep: Step, prove: Step) -> Sequence[Step]:
+        """The restorer's own steps, with the steps that list what is salvaged and that check the result where they belong, and
+        what else the component needs (a cut-over)."""
+        ...
+
+    def salvage(self, work: RestoreWork, undo: PointManifest | None) -> Iterator[Salvaged]:
+        """What was written after the restored instant, against the undo point. None: there is none."""
+        ...
+
+    def release(self, work: RestoreWork, context: StepContext) -> Json:
+        """Let the writers write again, if nothing before did. Safe to repeat."""
+        ...
+
+
 # --- continuous capture --------------------------------------------------------------------------------------------
 
 
@@ -353,6 +424,21 @@ class KeyWrapper(Protocol):
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """Raises DrError DAMAGED when it was not wrapped by this key for this context; as `wrap`."""
+        ...
+
+
+class Signer(Protocol):
+    """A private key that signs evidence: a version of a Cloud KMS key, or a key file. `name` says which."""
+
+    @property
+    def name(self) -> str: ...
+
+    def public_key(self) -> str:
+        """PEM; verifies the signatures without any cloud. Raises DrError NOT_AUTHORISED, UNREACHABLE, NOT_FOUND, CONFIGURATION."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """A DER-encoded ECDSA signature over the SHA-256 of `data`. Raises DrError as `public_key`."""
         ...
 
 

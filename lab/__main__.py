@@ -13,7 +13,13 @@ import click
 from lab import lifecycle
 from lab.state import Lab, LabError
 
-LATER = {"deploy": "lab.deploy", "disaster": "lab.disaster", "demo": "lab.demo", "soak": "lab.soak"}
+LATER = {
+    "deploy": "lab.deploy",
+    "disaster": "lab.strikes",
+    "demo": "lab.demo",
+    "soak": "lab.soak",
+    "mutation": "lab.mutation",
+}
 """Commands loaded only when called: their imports are slow."""
 
 

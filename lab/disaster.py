@@ -84,20 +84,20 @@ def bad_deploy(directory: Path, tenants: int) -> None:
     lab, clock = Lab.load(directory), Clock()
     store = Store(Target(lab.endpoints["firestore"], lab.project, lab.database, lab.key("app"), lab.ca))
     hit = [tenant_id(number) for number in range(1, tenants + 1)]
-    victims = [path for owner in hit for path in (f"tenants/{owner}", *_below(store, f"tenants/{owner}"))]
+    victims = [path for owner in hit for path in (f"tenants/{owner}", *below(store, f"tenants/{owner}"))]
     ruin = {"state": string("migrated by release 2025.5.1")}
     puts = [Put(path, ruin if index % 2 else None) for index, path in enumerate(victims)]
-    for batch in _batches(puts):
+    for batch in batches(puts):
         clock.strike(partial(store.write_all, batch))
     deleted = sum(put.fields is None for put in puts)
     clock.report("bad-deploy", tenants=hit, deleted=deleted, overwritten=len(puts) - deleted)
 
 
-def _below(store: Store, path: str) -> Iterator[str]:
+def below(store: Store, path: str) -> Iterator[str]:
     return (name for name, _ in store.walk(path))
 
 
-def _batches(puts: Sequence[Put]) -> Iterator[Sequence[Put]]:
+def batches(puts: Sequence[Put]) -> Iterator[Sequence[Put]]:
     return (puts[start : start + BATCH] for start in range(0, len(puts), BATCH))
 
 
@@ -106,6 +106,12 @@ def _batches(puts: Sequence[Put]) -> Iterator[Sequence[Put]]:
 @click.option("--database", default="", help="Another one than the production database.")
 def database_deleted(directory: Path, database: str) -> None:
     """The operator takes delete protection off and deletes the production database."""
+    lab, clock = Lab.load(directory), Clock()
+    clock.report("database-deleted", database=delete_database(lab, clock, database))
+
+
+def delete_database(lab: Lab, clock: Clock, database: str = "") -> str:
+    """Its full name. Raises LabError."""
     from google.api_core.exceptions import GoogleAPIError  # slow imports, wanted by this command only
     from google.cloud.firestore_admin_v1 import FirestoreAdminClient
     from google.cloud.firestore_admin_v1.services.firestore_admin.transports import FirestoreAdminGrpcTransport
@@ -113,7 +119,6 @@ def database_deleted(directory: Path, database: str) -> None:
 
     from lab.energent.store import channel
 
-    lab, clock = Lab.load(directory), Clock()
     target = Target(lab.endpoints["firestore"], lab.project, database or lab.database, lab.key("operator"), lab.ca)
     client = FirestoreAdminClient(transport=FirestoreAdminGrpcTransport(channel=channel(target)))
     off = Database.DeleteProtectionState.DELETE_PROTECTION_DISABLED
@@ -124,13 +129,22 @@ def database_deleted(directory: Path, database: str) -> None:
         clock.strike(lambda: client.delete_database(request={"name": target.root}, timeout=30)).result(timeout=60)
     except GoogleAPIError as error:
         raise LabError(f"the database could not be deleted: {error}") from error
-    clock.report("database-deleted", database=target.root)
+    return target.root
 
 
 @disaster.command("audit-store-lost")
 @lab_option
 def audit_store_lost(directory: Path) -> None:
     """Subscription and topic are deleted, and every local cache with them: what is left of the audit log is in the vault."""
+    lab, clock = Lab.load(directory), Clock()
+    subscription, topic = delete_topic(lab, clock)
+    cache = lab.directory / "cache"  # of `dr`, as the lab's settings say; not that of the lab's binaries
+    shutil.rmtree(cache, ignore_errors=True)
+    clock.report("audit-store-lost", subscription=subscription, topic=topic, cache=str(cache))
+
+
+def delete_topic(lab: Lab, clock: Clock) -> tuple[str, str]:
+    """Full names of the subscription and its topic. Raises LabError."""
     from google.api_core.exceptions import GoogleAPIError
     from google.pubsub_v1 import PublisherClient, SubscriberClient
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -138,7 +152,6 @@ def audit_store_lost(directory: Path) -> None:
 
     from lab.energent.store import channel
 
-    lab, clock = Lab.load(directory), Clock()
     way = channel(Target(lab.endpoints["pubsub"], lab.project, "", lab.key("operator"), lab.ca))
     subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=way))
     publisher = PublisherClient(transport=PublisherGrpcTransport(channel=way))
@@ -149,9 +162,7 @@ def audit_store_lost(directory: Path) -> None:
         clock.strike(lambda: publisher.delete_topic(topic=topic, timeout=30))
     except GoogleAPIError as error:
         raise LabError(f"the audit log's store could not be deleted: {error}") from error
-    cache = lab.directory / "cache"  # of `dr`, as the lab's settings say; not that of the lab's binaries
-    shutil.rmtree(cache, ignore_errors=True)
-    clock.report("audit-store-lost", subscription=subscription, topic=topic, cache=str(cache))
+    return subscription, topic
 
 
 @disaster.command("namespace-deleted")
@@ -169,7 +180,7 @@ def namespace_deleted(directory: Path, tenants: bool, wait: bool) -> None:
     for path in paths:
         clock.strike(partial(api.delete, path))
     if wait:
-        _await_gone(api, paths)
+        await_gone(api, paths)
     clock.report("namespace-deleted", namespaces=names)
 
 
@@ -178,7 +189,7 @@ def _tenant_namespaces(api: Api) -> list[str]:
     return [entry["metadata"]["name"] for entry in found]
 
 
-def _await_gone(api: Api, paths: Sequence[str]) -> None:
+def await_gone(api: Api, paths: Sequence[str]) -> None:
     deadline, left = time.monotonic() + GONE_S, list(paths)
     while left := [path for path in left if api.find(path) is not None]:
         if time.monotonic() > deadline:

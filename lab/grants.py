@@ -24,7 +24,7 @@ from dr.plan.permissions import (
 )
 from dr.strategy.schema import CONFIG_KINDS, KIND_COMPONENT
 from lab.iam import Iam
-from lab.kms.names import CONFIG_KEYS
+from lab.kms.names import CONFIG_KEYS, EVIDENCE_KEY
 from lab.state import AUDIT_SINK, DATABASE, PROJECT, REGION, VAULT_REGION
 
 
@@ -44,6 +44,8 @@ APPDATA_VAULT = "energent-vault-appdata"
 CONFIG_VAULT = "energent-vault-config"
 AUDIT_VAULT = "energent-vault-audit"
 CONTROL_BUCKET = "energent-dr-control"
+SCRATCH_BUCKET = "energent-dr-scratch"
+"""Copies of exports that a mutation campaign imports."""
 
 BUCKETS = (
     BucketSpec(APPLICATION_BUCKET, REGION, False),
@@ -53,6 +55,7 @@ BUCKETS = (
     BucketSpec(CONFIG_VAULT, VAULT_REGION, True),
     BucketSpec(AUDIT_VAULT, VAULT_REGION, True),
     BucketSpec(CONTROL_BUCKET, VAULT_REGION, True),
+    BucketSpec(SCRATCH_BUCKET, VAULT_REGION, False),
 )
 
 PROJECT_RESOURCE = f"projects/{PROJECT}"
@@ -63,6 +66,7 @@ WRITE_ENTITIES = (
     "datastore.entities.delete",
     "datastore.entities.allocateIds",
 )
+SCRATCH_READ = ("storage.buckets.get", "storage.objects.get", "storage.objects.list")
 PUBLISH = ("pubsub.topics.get", "pubsub.topics.publish")
 
 
@@ -78,6 +82,7 @@ PLACES: Mapping[Where, tuple[str, ...]] = {
     Where.SUBSCRIPTION: (PROJECT_RESOURCE,),
     Where.SINK: (PROJECT_RESOURCE,),
     Where.KEY: CONFIG_KEYS,
+    Where.EVIDENCE: (EVIDENCE_KEY,),
 }
 """Where the product's own table (`dr.plan.permissions`) holds in the lab."""
 
@@ -92,6 +97,8 @@ GOOGLE: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("velero", ("storage.*",), _buckets(VELERO_BUCKET)),
     ("logging-agent", ("pubsub.topics.publish",), (f"{PROJECT_RESOURCE}/topics/{AUDIT_SINK}",)),
     ("firestore-agent", WRITE, _buckets(APPDATA_VAULT)),
+    ("firestore-agent", SCRATCH_READ, _buckets(SCRATCH_BUCKET)),
+    ("restore", (*SCRATCH_READ, "storage.objects.create", "storage.objects.delete"), _buckets(SCRATCH_BUCKET)),
 )
 
 REFUSED: tuple[tuple[str, str, str], ...] = (

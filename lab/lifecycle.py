@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab import build
 from lab.children import kill_all, remove_directory, tail
+from lab.node.confine import tidy
 from lab.parts import DATA, FULL, ROOT
 from lab.state import MARKER, Lab, LabError, ask, connect, processes
 
@@ -155,6 +156,7 @@ def down(directory: Path, deadline_s: float = 20) -> str:
         raise LabError(f"these processes of the lab in {directory} refuse to die: {left}")
     if lab_id(directory) == identity:
         remove_directory(directory)
+    tidy()
     return f"the lab in {directory} is gone"
 
 

@@ -22,7 +22,7 @@ from lab.grants import (
     apply_grants,
 )
 from lab.iam import Iam
-from lab.kms.names import CONFIG_KEYS
+from lab.kms.names import CONFIG_KEYS, EVIDENCE_KEY
 from lab.parts import Site
 from lab.pki import create_ca
 from lab.state import AUDIT_SINK, IDENTITIES, PROJECT, VAULT_REGION, LabError
@@ -72,7 +72,10 @@ def settings(site: Site) -> Mapping[str, object]:
             "logging": site.address("tokens"),
             "resourcemanager": f"https://{site.address('tokens')}",
         },
-        "keys": dict(zip(("primary", "secondary"), (f"gcp-kms://{key}" for key in CONFIG_KEYS), strict=True)),
+        "keys": {
+            **dict(zip(("primary", "secondary"), (f"gcp-kms://{key}" for key in CONFIG_KEYS), strict=True)),
+            "evidence": f"gcp-kms://{EVIDENCE_KEY}/cryptoKeyVersions/1",
+        },
         "caFile": "pki/ca.pem",
         "velero": {"namespace": "velero", "storageLocation": "gcp"},
         "cacheDir": "cache",

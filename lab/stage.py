@@ -155,13 +155,14 @@ class World:
 
 
 def lab_strategy(granularity_s: float) -> str:
-    """The default table; the lab's volumes are excluded by name (no CSI driver here could snapshot them), and a snapshot
-    time is a whole multiple of `granularity_s` instead of a minute."""
+    """The default table; the lab's volumes are excluded by name (no CSI driver here could snapshot them), a snapshot time is a
+    whole multiple of `granularity_s` instead of a minute, and the image of `dr` tries to get out of a drill's copy."""
     table = yaml.safe_load(default_strategy_text())
     for row in table["objectives"]:
         for source in row.get("sources", ()):
             if source["kind"] == "velero":
                 source["options"]["excludeVolumes"] = ["energent-ai/*"]
+                source["options"]["probe"] = {"image": "dr"}
             if source["kind"] == "firestore":
                 source["options"]["snapshotGranularity"] = f"{granularity_s:g}s"
     return yaml.safe_dump(table, sort_keys=False)

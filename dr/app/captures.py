@@ -92,7 +92,20 @@ def capture(
 
     `stop` is asked before each step, `hurry` inside steps too; `patient`: as the runner's `patience`.
     """
-    spec = app.spec(slot.source)
+    return capture_of(app, slot, app.spec(slot.source), stop, hurry=hurry, patient=patient, since=since)
+
+
+def capture_of(
+    app: App,
+    slot: Slot,
+    spec: SourceSpec,
+    stop: Callable[[], bool] = never,
+    *,
+    hurry: Callable[[], bool] = never,
+    patient: Callable[[int], timedelta] = unmeasured,
+    since: datetime | None = None,
+) -> CaptureResult:
+    """As `capture`, of a source that is told otherwise than by the table."""
     vault = app.vault(slot.source.component)
     app.prepare(slot.source.component)
     lease = lease_of(app, slot.source)

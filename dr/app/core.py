@@ -152,7 +152,17 @@ class App:
     @cached_property
     def kits(self) -> Mapping[str, Kit]:
         """Of every component that has a source in the table."""
-        wiring = Wiring(self.settings, self.clock, self.google, lambda: self.kubernetes, self.store, lambda: self.keys)
+        from dr.record.erasures import read_erasures
+
+        wiring = Wiring(
+            self.settings,
+            self.clock,
+            self.google,
+            lambda: self.kubernetes,
+            self.store,
+            lambda: self.keys,
+            lambda: read_erasures(self.control),
+        )
         rows = [row for row in self.strategy.objectives if row.sources]
         return {row.component: _kit(row.component, wiring) for row in rows}
 
@@ -166,10 +176,12 @@ class App:
 
     @cached_property
     def restorers(self) -> Mapping[str, Restorer]:
-        """By method; each verifies its point before it creates anything."""
+        """By method; each verifies its point before it creates anything, and goes over what lives by the safety rule."""
+        from dr.app.overlive import guarded
         from dr.run.measured import Verified
 
-        return {r.method: Verified(r, self.inspectors) for kit in self.kits.values() for r in kit.restorers}
+        kits = self.kits.values()
+        return {r.method: Verified(guarded(self, kit, r), self.inspectors) for kit in kits for r in kit.restorers}
 
     # --- the table
 

@@ -61,7 +61,22 @@ def check_keys(settings: KeySettings, google: GoogleAccess, identity: str) -> tu
     checks += [_local_key(url) for url in urls if url.startswith(LOCAL)]
     if any(location_of(url) for url in urls):
         checks.append(judge_places(urls))
-    return tuple(checks)
+    return (*checks, *(check_evidence_key(settings, google) if permissions(identity, Where.EVIDENCE) else ()))
+
+
+def check_evidence_key(settings: KeySettings, google: GoogleAccess) -> Iterator[Check]:
+    """That a signature is made and fits its public key; nothing where no key is declared."""
+    from dr.app.evidence import open_signer
+    from dr.vendors.dsse import sign, verify
+
+    signer = open_signer(settings, lambda: google)
+    if signer is None:
+        return
+    try:
+        verify(sign(PROBE, "text/plain", signer), signer.public_key())
+        yield Check(f"key {settings.evidence}", True, "signs, and its signature fits its public key")
+    except DrError as error:
+        yield Check(f"key {settings.evidence}", False, error.message)
 
 
 def _cloud_key(key: CloudKms, identity: str) -> Iterator[Check]:

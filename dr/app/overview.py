@@ -16,6 +16,8 @@ from dr.errors import DrError
 from dr.model.ids import SourceId
 from dr.model.points import PointSummary
 from dr.model.strategy import SourceSpec
+from dr.plan.credit import at_risk
+from dr.plan.exercises import exercises
 from dr.plan.overview import Overview
 from dr.plan.rows import PlannedRow, plan_table
 from dr.plan.status import status_table
@@ -111,4 +113,13 @@ def overview_of(app: App, cached: Cached, known: Watched) -> Overview:
     points = [point for found in cached.points.values() for point in found]
     rows = status_table(app.strategy, points, next_due_of(app, points, now), now, evidence_of(known))
     listed = min(cached.listed, known.read)
-    return Overview(rows, listed, known.frozen, known.drills, known.coverage, trouble=known.trouble)
+    return Overview(
+        rows,
+        listed,
+        known.frozen,
+        known.drills,
+        known.coverage,
+        exercises=exercises(app.strategy, known.drills, now),
+        at_risk=at_risk(app.strategy.credits, rows),
+        trouble=known.trouble,
+    )

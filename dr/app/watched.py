@@ -18,7 +18,7 @@ from dr.model.retention import FreezeRecord, HoldKind
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
 from dr.plan.modes import MODES
-from dr.plan.proof import by_key, drill_line, marks_of, newest_first, with_marks
+from dr.plan.proof import by_key, drill_line, ended_line, marks_of, remembered, with_marks
 from dr.plan.status import Evidence
 from dr.record.layout import point_slot
 from dr.record.told import ledger_file, load_ledger
@@ -108,17 +108,20 @@ def with_coverage(app: App, known: Watched, trouble: list[str]) -> Watched:
 
 def _with_drills(app: App, known: Watched, trouble: list[str]) -> Watched:
     from dr.run.drill import list_drills
+    from dr.run.drillends import ended_without_report, read_ending
 
     try:
         fresh = sorted(set(list_drills(app.control)) - set(known.seen))
+        ended = sorted(set(ended_without_report(app.control, app.clock.now())) - set(known.seen))
+        endings = [read_ending(app.control, drill) for drill in ended]
     except DrError as error:
         trouble.append(f"drills: {error.message}")
         return known
     reports = list(_reports(app, fresh, trouble))
     marks = [mark for report in reports for mark in marks_of(report)]
-    lines = newest_first([*known.drills, *map(drill_line, reports)])[:LISTED]
-    seen = (*known.seen, *(report.id for report in reports))
-    return replace(known, proofs=with_marks(known.proofs, marks), drills=tuple(lines), seen=seen)
+    lines = remembered([*known.drills, *map(drill_line, reports), *map(ended_line, endings)], LISTED)
+    seen = (*known.seen, *(report.id for report in reports), *ended)
+    return replace(known, proofs=with_marks(known.proofs, marks), drills=lines, seen=seen)
 
 
 def _reports(app: App, drills: Iterable[str], trouble: list[str]) -> Iterable[DrillReport]:

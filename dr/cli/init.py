@@ -14,17 +14,28 @@ from dr.cli.common import next_command
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), default=Path("."), show_default=True)
 @click.option("--repositories", is_flag=True, help="Also write format.json into the control repository and the vaults.")
 @click.option("--key", type=click.Path(path_type=Path), help="Only write a new random key to this file.")
+@click.option("--evidence-key", type=click.Path(path_type=Path), help="Only write a new signing key to this file.")
 @click.option("--from", "control", metavar="URL", help="Write the files that captures used last: gs://bucket.")
 @click.pass_context
-def command(ctx: click.Context, directory: Path, repositories: bool, key: Path | None, control: str | None) -> None:
+def command(
+    ctx: click.Context,
+    directory: Path,
+    repositories: bool,
+    key: Path | None,
+    evidence_key: Path | None,
+    control: str | None,
+) -> None:
     """Write strategy.yaml and dr.yaml to start from; nothing that exists is overwritten.
 
     With --repositories: prepare the control repository and the vaults that the settings name. With --key: make a key
-    file that Secrets are sealed with, where there is no Cloud KMS. With --from: on a machine that has nothing but
+    file that Secrets are sealed with, where there is no Cloud KMS; with --evidence-key one that drill reports are signed
+    with. With --from: on a machine that has nothing but
     credentials for the buckets, the files that captures used last, which the control repository keeps.
     """
     if key is not None:
         return new_key(key)
+    if evidence_key is not None:
+        return new_evidence_key(evidence_key)
     if repositories:
         return prepare(ctx)
     if control:
@@ -56,6 +67,15 @@ def new_key(path: Path) -> None:
     make_key(path)
     click.echo(f"{path}  declare it: keys: {{primary: file://{path.resolve()}}}")
     click.echo("keep a copy of it elsewhere: without it nothing that it sealed can ever be opened", err=True)
+
+
+def new_evidence_key(path: Path) -> None:
+    """A signing key in a file, its public half beside it. Raises DrError TARGET_EXISTS, CONFIGURATION."""
+    from dr.vendors.signingfile import make_signing_key
+
+    public = make_signing_key(path)
+    click.echo(f"{path}  declare it: keys: {{evidence: file://{path.resolve()}}}")
+    click.echo(f"{public}  verifies what it signs: give it to your auditors by a way of its own", err=True)
 
 
 def refuse_existing(paths: list[Path]) -> None:

@@ -11,22 +11,20 @@ import click
 from dr.cli.common import (
     F,
     component_option,
-    components_of,
     emit,
     emit_document,
-    instant_of,
     next_command,
     output_option,
     the_app,
 )
 from dr.cli.declared import declare_option, declared_of
-from dr.cli.interrupt import interruptible
 from dr.cli.progress import progress
+from dr.cli.restore_scope import scope_options
+from dr.cli.restore_undo import undo_command
+from dr.cli.restoring import apply_and_show, approve, planned, show_plan, write_new
 
 if TYPE_CHECKING:
-    from dr.app.core import App
-    from dr.model.plans import RestorePlan
-    from dr.run.restore import RestoreResult
+    pass
 
 DOMAINS = ("logical", "source", "cluster", "region", "project")
 
@@ -55,9 +53,13 @@ def names_of(secrets: tuple[str, ...], delete_newer: bool) -> tuple[str, ...]:
 @click.option("--point-in-time", "instant", metavar="T", help="RFC 3339 instant to restore to.")
 @component_option
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
-@click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full.")
+@click.option(
+    "--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full; several: a,b."
+)
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
+@click.option("--max-skew", metavar="SPAN", help="Refuse when sources would be restored further apart: 15m.")
 @named_options
+@scope_options
 @declare_option
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @output_option()
@@ -69,6 +71,7 @@ def command(
     domain: str,
     over: str,
     max_cost: float | None,
+    max_skew: str | None,
     secrets: tuple[str, ...],
     delete_newer: bool,
     declares: tuple[str, ...],
@@ -81,14 +84,17 @@ def command(
     """
     if ctx.invoked_subcommand:
         return
+    from dr.app.restores import refuse_unfit
+
     with progress(form) as listener:
         app = the_app(ctx, "restore", listener)
         plan = replace(
-            planned(app, instant, components, domain, over, max_cost, names_of(secrets, delete_newer)),
+            planned(app, instant, components, domain, over, max_cost, names_of(secrets, delete_newer), max_skew),
             declared=declared_of(declares),
         )
         if form in ("table", "wide"):
             show_plan(app, plan, form)
+        refuse_unfit(app, plan)
         if not auto_approve:
             approve()
         apply_and_show(ctx, app, plan, form)
@@ -98,9 +104,13 @@ def command(
 @click.option("--point-in-time", "instant", metavar="T", required=True, help="RFC 3339 instant to restore to.")
 @component_option
 @click.option("--domain", type=click.Choice(DOMAINS), default="logical", show_default=True, help="What was lost.")
-@click.option("--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full.")
+@click.option(
+    "--over", default="", metavar="NAME", help="Allow writing over this protected target, named in full; several: a,b."
+)
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse when the estimate is above this.")
+@click.option("--max-skew", metavar="SPAN", help="Refuse when sources would be restored further apart: 15m.")
 @named_options
+@scope_options
 @declare_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `dr restore apply`.")
 @output_option()
@@ -112,6 +122,7 @@ def plan_command(
     domain: str,
     over: str,
     max_cost: float | None,
+    max_skew: str | None,
     secrets: tuple[str, ...],
     delete_newer: bool,
     declares: tuple[str, ...],
@@ -119,22 +130,24 @@ def plan_command(
     form: str,
 ) -> None:
     """Say what would be restored, from what, at what cost; change nothing."""
+    from dr.app.restores import refuse_unfit
     from dr.record.codec import encode
-    from dr.report.envelope import restore_plan
+    from dr.report.restore_json import restore_plan
 
     app = the_app(ctx, "restore")
     plan = replace(
-        planned(app, instant, components, domain, over, max_cost, names_of(secrets, delete_newer)),
+        planned(app, instant, components, domain, over, max_cost, names_of(secrets, delete_newer), max_skew),
         declared=declared_of(declares),
     )
-    if out:
-        write_new(out, encode(plan))
     if form in ("json", "yaml"):
         emit_document(form, restore_plan(plan))
     elif form == "name":
         click.echo(plan.id)
     else:
         show_plan(app, plan, form)
+    refuse_unfit(app, plan)
+    if out:
+        write_new(out, encode(plan))
     next_command(
         f"dr restore apply {out}" if out else "dr restore plan --point-in-time T --out plan.json", "applies just this"
     )
@@ -159,16 +172,19 @@ def apply_command(ctx: click.Context, file: Path, form: str) -> None:
 
 
 @command.command("resume")
-@click.argument("restore")
+@click.argument("restore", required=False)
 @output_option()
 @click.pass_context
-def resume_command(ctx: click.Context, restore: str, form: str) -> None:
-    """Go on with a restore that was interrupted or failed; steps that are journalled are not repeated."""
-    from dr.app.restores import stored_plan
+def resume_command(ctx: click.Context, restore: str | None, form: str) -> None:
+    """Go on with a restore that was interrupted or failed; steps that are journalled are not repeated.
+
+    Without RESTORE: the one that is unfinished, if there is just one.
+    """
+    from dr.app.restores import stored_plan, unfinished
 
     with progress(form) as listener:
         app = the_app(ctx, "restore", listener)
-        apply_and_show(ctx, app, stored_plan(app, restore), form)
+        apply_and_show(ctx, app, stored_plan(app, restore or unfinished(app)), form)
 
 
 @command.command("status")
@@ -176,114 +192,16 @@ def resume_command(ctx: click.Context, restore: str, form: str) -> None:
 @output_option()
 @click.pass_context
 def status_command(ctx: click.Context, restore: str | None, form: str) -> None:
-    """Restores that were begun, newest last; with RESTORE: its steps."""
+    """Restores that were begun, newest last; with RESTORE: its steps, and what is left of them."""
     from dr.app.restores import begun, progress_of
-    from dr.report.results import begun_sheet
+    from dr.report.restore_json import standing_item
+    from dr.report.restores import begun_sheet
     from dr.report.screen import show
 
     app = the_app(ctx, "restore")
-    items = [progress_of(app, name) for name in ([restore] if restore else begun(app))]
-    emit(form, "Restore", items, name="id", table=lambda wide: show(begun_sheet(items, steps=bool(restore) or wide)))
+    found = [progress_of(app, name) for name in ([restore] if restore else begun(app))]
+    items = [standing_item(one) for one in found]
+    emit(form, "Restore", items, name="id", table=lambda wide: show(begun_sheet(found, steps=bool(restore) or wide)))
 
 
-def planned(
-    app: App,
-    instant: str | None,
-    components: tuple[str, ...],
-    domain: str,
-    over: str,
-    max_cost: float | None,
-    named: tuple[str, ...] = (),
-) -> RestorePlan:
-    """Raises DrError USAGE, INSTANT_UNREACHABLE, TARGET_EXISTS, TARGET_PROTECTED, OVER_BUDGET."""
-    from dr.app.restores import make_plan
-    from dr.errors import USAGE, DrError
-    from dr.model.strategy import FailureDomain
-
-    requested = instant_of(instant, "--point-in-time")
-    if requested is None:
-        raise DrError(
-            USAGE, "which instant? give --point-in-time", hint="for example --point-in-time 2025-05-28T10:00:00Z"
-        )
-    return make_plan(app, requested, components_of(components), FailureDomain(domain), over, max_cost, named)
-
-
-def show_plan(app: App, plan: RestorePlan, form: str) -> None:
-    from dr.report.results import plan_sheet
-    from dr.report.screen import show
-
-    click.echo(show(plan_sheet(plan, app.clock.now(), wide=form == "wide")).rstrip())
-
-
-def approve() -> None:
-    """Raises DrError USAGE when the answer is not a literal yes."""
-    from dr.errors import USAGE, DrError
-
-    click.echo("Only 'yes' will be accepted to apply this plan.")
-    if click.prompt("Apply", default="", show_default=False) != "yes":
-        raise DrError(USAGE, "not approved; nothing was changed")
-
-
-def apply_and_show(ctx: click.Context, app: App, plan: RestorePlan, form: str) -> None:
-    """Exit 0 when all is restored, 3 when only part is, 7 when a point is damaged, else the failure's own code."""
-    from dr.app.restores import apply
-    from dr.report.envelope import declared_item
-    from dr.report.results import recovery_notes, restored_item, restored_sheet
-    from dr.report.screen import show
-
-    with interruptible() as stop:
-        result = apply(app, plan, stop)
-    items = [
-        restored_item(
-            str(entry.item.planned.source),
-            str(entry.item.planned.domain),
-            str(entry.restored),
-            entry.error.message if entry.error else "",
-            entry.own_steps,
-        )
-        for entry in result.items
-    ]
-    took = result.ended.seconds_since(result.started)
-    notes = [f"restore {plan.id}: {took:.1f} s in this run", *recovery_notes(plan, took)]
-    emit(
-        form,
-        "Restored",
-        items,
-        name="source",
-        table=lambda _: show(restored_sheet(items, notes)),
-        id=plan.id,
-        seconds=took,
-        declared=[declared_item(step) for step in plan.declared],
-        recovery_seconds=took + sum(step.took.total_seconds() for step in plan.declared),
-    )
-    code = exit_code(result)
-    if code:
-        click.echo(f"    go on with: dr restore resume {plan.id}", err=True)
-        ctx.exit(code)
-
-
-def exit_code(result: RestoreResult) -> int:
-    from dr.errors import Exit
-    from dr.run.restore import Restored
-
-    if result.ok:
-        return int(Exit.OK)
-    if any(entry.restored is Restored.PARKED for entry in result.items):
-        return int(Exit.INTERRUPTED)
-    if any(entry.restored is Restored.DONE for entry in result.items):
-        return int(Exit.PARTIAL)
-    codes = [entry.error.kind.exit for entry in result.items if entry.error]
-    return int(codes[0]) if codes else int(Exit.FAILED)
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """Create-only. Raises DrError TARGET_EXISTS, CONFIGURATION."""
-    from dr.errors import CONFIGURATION, TARGET_EXISTS, DrError
-
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise DrError(TARGET_EXISTS, f"{path} exists; the plan was not written over it") from None
-    except OSError as error:
-        raise DrError(CONFIGURATION, f"cannot write {path}: {error.strerror}") from None
+command.add_command(undo_command)

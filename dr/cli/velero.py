@@ -35,7 +35,7 @@ def manifests_command(ctx: click.Context, bucket: str, account: str, out: Path |
     import yaml
 
     from dr.app.recovery import velero_of_points
-    from dr.cli.restore import write_new
+    from dr.cli.restoring import write_new
     from dr.components.cluster.bootstrap import manifests
 
     text = yaml.safe_dump_all(manifests(velero_of_points(the_app(ctx, "restore"), bucket, account)), sort_keys=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from dr.model.erasure import Erasure
 from dr.model.points import Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
-from dr.ports import Clock, Follower, Inspector, KeyWrapper, LivingWitness, ObjectStore, Restorer, Source
+from dr.ports import Clock, Follower, Inspector, KeyWrapper, LiveGuard, LivingWitness, ObjectStore, Restorer, Source
 
 if TYPE_CHECKING:
     from dr.settings import Settings
@@ -27,6 +29,8 @@ class Wiring:
     open_store: Callable[[str], ObjectStore]
     keys: Callable[[], tuple[KeyWrapper, ...]] = tuple
     """Key encryption keys, primary first; empty: none is declared."""
+    erasures: Callable[[], tuple[Erasure, ...]] = tuple
+    """Reads the ledger of erased subjects anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class Kit:
     ready: Callable[[SourceSpec], tuple[Check, ...]] | None = None
     """For `dr check --pre`: what a restore needs besides the vault, asked as whoever restores. A failure to look is a failed
     check, not an exception."""
+    guard: LiveGuard | None = None
+    """For restores over what lives; None: this component never goes over anything."""
+    sweep: Callable[[datetime, Callable[[str], Mapping[str, str] | None]], Iterator[Check]] | None = None
+    """For the reaper: removes what only its labels tell as left by an expired drill (`dr.run.reaper.Sweep`)."""
     follower: Callable[[SourceSpec], Follower] | None = None
     """For sources that are captured continuously."""
     coverage: Callable[[SourceSpec, ObjectStore, tuple[FailureDomain, ...]], tuple[Coverage, ...]] | None = None

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from dr.model.forecast import Forecast
 from dr.model.points import Check
 from dr.model.strategy import FailureDomain
+
+TRIPWIRE = "tripwire: "
+"""What the names of its checks begin with."""
 
 
 class Verdict(StrEnum):
@@ -48,6 +52,10 @@ class LostWrites:
     """Restored paths that no witness knows."""
     at_least: bool = False
     """True when the witness coalesces writes (a living source read at the instant): the count is a lower bound."""
+    absent: tuple[str, ...] = ()
+    """Paths of the lost writes."""
+    holes: tuple[str, ...] = ()
+    """Of these, such as the point claims to hold, being newer than they: not loss but corruption; fails the drill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,20 @@ class StepTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class Clocks:
+    """Where the time of one recovery went, in seconds. The last three add up to the measured time."""
+
+    detect_s: float
+    """Disaster to declaration; of a drill without a disaster 0."""
+    decide_s: float
+    """Declaration to the first step of the restore that counts: choosing, planning, copies that turned out to be bad."""
+    restore_s: float
+    """With what was declared to take besides."""
+    verify_s: float
+    """Reading the point back, and checking the copy."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """Recovery time: declaration to the last check passed. `detection_s` (disaster to declaration) stands beside it."""
 
@@ -68,6 +90,8 @@ class Recovery:
     measured_s: float | None
     detection_s: float | None
     steps: tuple[StepTiming, ...] = ()
+    clocks: Clocks | None = None
+    """None when it was not measured, or by an older `dr`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +109,57 @@ class Loss:
     """Who knew which writes were acknowledged: `writer's record`, `living source`, `canaries`."""
     promise: str = ""
     """What the declared capture mode promises of an RPO of 0; empty: no mode was declared for it."""
+    bound_s: float | None = None
+    """Of an old point that no witness remembers: the restored instant is so much before the requested one, and what was
+    written before it is there. None: writes were counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The instant that the lot fell on for one source and domain."""
+
+    source: str
+    domain: FailureDomain
+    requested: datetime
+    first: datetime
+    last: datetime
+    """It lay between these."""
+    seed: str
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """By flags of `dr drill run`; empty: not given."""
+
+    executor: str = ""
+    witness: str = ""
+    approver: str = ""
+    """Who approved that the drill is held; never the executor."""
+    ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorstRpo:
+    """Beside the one instant that a drill samples: the most that a loss at any instant between `since` and `until` would have
+    cost, by what was committed when."""
+
+    seconds: float
+    points: int
+    """Committed in between; of a change log its intervals."""
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One copy of a search for the newest clean point."""
+
+    instant: datetime
+    point: str
+    sha256: str
+    clean: bool
+    why: str
+    """The checks that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +183,11 @@ class DrillRow:
     """What failed or could not be measured, each naming its artefact, object or path."""
     point_sha256: str = ""
     """Of the manifest's bytes; empty for live coverage."""
+    requested: datetime | None = None
+    """What was asked for; None: as the whole drill."""
+    worst: WorstRpo | None = None
+    tried: tuple[Tried, ...] = ()
+    """Copies of a search, in the order of trying."""
 
     @property
     def kept(self) -> bool:
@@ -136,9 +216,22 @@ class DrillReport:
     rows: tuple[DrillRow, ...]
     teardown: tuple[Check, ...]
     environment: Mapping[str, object] = field(default_factory=dict)
+    tripwire: tuple[Check, ...] = ()
+    """That nothing of the drill reached production."""
+    by: str = ""
+    """Who ordered it."""
+    drawn: tuple[Drawn, ...] = ()
+    """Instants that were chosen by lot, with the seed."""
+    forecasts: tuple[Forecast, ...] = ()
+    """What recovery at production's size is expected to take, this drill counted."""
 
     @property
     def passed(self) -> bool:
-        """Something was drilled, all of it kept what was promised, and the teardown left nothing."""
+        """Something was drilled, all of it kept what was promised, it reached nothing outside, and the teardown left nothing."""
         drilled = [row for row in self.rows if row.verdict not in (Verdict.NOT_CAPTURED, Verdict.NOT_DRILLED)]
-        return bool(drilled) and all(row.kept for row in drilled) and all(check.passed for check in self.teardown)
+        return bool(drilled) and all(row.kept for row in drilled) and all(check.passed for check in self.around)
+
+    @property
+    def around(self) -> tuple[Check, ...]:
+        """What was checked beside the rows."""
+        return (*self.tripwire, *self.teardown)

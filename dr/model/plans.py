@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dr.model.graph import PlannedStep
 from dr.model.ids import SourceId
 from dr.model.points import Gap
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain
 
 
@@ -25,6 +27,8 @@ class Target:
     named: tuple[str, ...] = ()
     """What goes over it only because a person named it too: `secret:namespace/name`, `secret:*`, and `newer`, for deleting what
     was made after the instant."""
+    scope: tuple[str, ...] = ()
+    """A part of each source only: `tenant:t-001`, `namespace:tenant-001`. Empty: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,15 @@ class PlannedRestore:
     creates: tuple[str, ...]
     reasons: tuple[str, ...]
     details: Mapping[str, object] = field(default_factory=dict)
+    steps: tuple[PlannedStep, ...] = ()
+    """Its recipe, in order; empty in plans of versions that did not tell it."""
+    review: Review | None = None
+    """None: the world was not looked at, as for isolated targets."""
+
+    @property
+    def key(self) -> str:
+        """`appdata.firestore.db.logical`: the item's name in the plan's graph and in the journal."""
+        return f"{self.source.slug}.{self.domain}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,14 @@ class DeclaredStep:
 
     name: str
     took: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An instant at which the sources of a plan would be nearer to each other, and how near."""
+
+    instant: datetime
+    skew: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +99,10 @@ class RestorePlan:
     max_cost_usd: float | None = None
     declared: tuple[DeclaredStep, ...] = ()
     """What recovery takes besides."""
+    max_skew: timedelta | None = None
+    """How far apart the restored instants may be."""
+    offer: Offer | None = None
+    """None: no instant brings the sources nearer to each other."""
 
     @property
     def cost_usd(self) -> float:

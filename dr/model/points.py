@@ -90,6 +90,8 @@ class PointSummary:
     crc32c: str
     parents: tuple[str, ...] | None = field(default=None, compare=False)
     """Manifests that it needs; None: not known here (the local cache does not keep them), only the manifest tells."""
+    sha256: str = field(default="", compare=False)
+    """Of the manifest's bytes, as they were committed; empty: not told."""
 
     @property
     def source(self) -> SourceId:
@@ -112,6 +114,15 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """What could be restored instead, if only `domain` were lost; None: nothing on that side."""
+
+    domain: FailureDomain
+    before: datetime | None
+    after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """The typed answer "this instant cannot be restored"; the nearest that can are offered."""
 
@@ -121,3 +132,5 @@ class Gap:
     reason: str
     before: datetime | None
     after: datetime | None
+    domains: tuple[Nearest, ...] = ()
+    """For every failure domain: what is lost decides what is left."""

@@ -38,12 +38,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredSize:
+    """How large a recovery point of production is. 0: not said."""
+
+    bytes: int = 0
+    objects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """One source as declared. `options` is what its kind needs (namespaces, database...), already validated."""
 
     id: SourceId
     place: Place
     options: Mapping[str, object] = field(default_factory=dict)
+    size: DeclaredSize | None = None
+    """What recovery times are projected to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,20 @@ class Objective:
     """The domains that the row is judged for."""
     sources: tuple[SourceSpec, ...] = ()
     keep: Keep = Keep()
+    approved_by: str = ""
+    """Who approved the targets, and when, in words; empty: not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What an agreement gives back to customers when a recovery takes so long or longer."""
+
+    rto_at_least: timedelta
+    percent: float
+    """Of the month's fee."""
+
+
+CREDITS = (Credit(timedelta(hours=4), 25.0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +107,8 @@ class Strategy:
     """Of the file's bytes: which table a run or a drill was judged by."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """US dollars that replace list prices, by name (`dr.plan.prices`)."""
+    credits: tuple[Credit, ...] = CREDITS
+    """Empty: no agreement."""
 
     def objective(self, component: str) -> Objective | None:
         """The row of `component`, or None."""

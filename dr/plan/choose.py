@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dr.model.ids import SourceId
-from dr.model.points import Coverage, Gap, PointSummary
+from dr.model.points import Coverage, Gap, Nearest, PointSummary
 from dr.model.strategy import FailureDomain
 from dr.model.timeline import floor_to, format_duration, format_instant
 
@@ -58,8 +58,7 @@ def choose(
     live = [entry for entry in coverage if entry.source == source]
     usable = [point for point in mine if domain in point.survives]
     histories = [entry for entry in live if domain in entry.survives]
-    before = [*_points_until(usable, requested), *_coverage_until(histories, requested, now)]
-    best = max(before, key=_rank, default=None)
+    best = _best(usable, histories, requested, now)
     if requested > now or best is None:
         reason = _gap_reason(requested, domain, mine, live, usable, histories, now)
         return Gap(
@@ -70,14 +69,61 @@ def choose(
     return Chosen(source, domain, requested, best.instant, method, best.point, best.coverage, reasons)
 
 
+def nearest_by_domain(
+    requested: datetime,
+    source: SourceId,
+    points: Sequence[PointSummary],
+    coverage: Sequence[Coverage],
+    now: datetime,
+) -> tuple[Nearest, ...]:
+    """What each loss would leave to restore the source from, up to the instant and just after it."""
+    mine = [point for point in points if point.source == source]
+    live = [entry for entry in coverage if entry.source == source]
+    return tuple(_nearest(requested, domain, mine, live, now) for domain in FailureDomain)
+
+
+def _nearest(
+    requested: datetime,
+    domain: FailureDomain,
+    points: Sequence[PointSummary],
+    coverage: Sequence[Coverage],
+    now: datetime,
+) -> Nearest:
+    usable = [point for point in points if domain in point.survives]
+    histories = [entry for entry in coverage if domain in entry.survives]
+    best = _best(usable, histories, requested, now)
+    return Nearest(domain, best.instant if best else None, _after(usable, histories, requested, now))
+
+
 def _rank(candidate: _Candidate) -> tuple[datetime, bool, datetime, str]:
     # at the same instant the source's own history comes first: nothing has to travel
     committed = candidate.point.committed if candidate.point else candidate.instant
     return (candidate.instant, candidate.point is None, committed, candidate.name)
 
 
-def _points_until(points: Sequence[PointSummary], limit: datetime) -> list[_Candidate]:
-    return [_Candidate(point.as_of, point, None) for point in points if point.as_of <= limit]
+def _best(
+    points: Sequence[PointSummary], coverage: Sequence[Coverage], limit: datetime, now: datetime
+) -> _Candidate | None:
+    """The nearest of all that may be used, not after the limit."""
+    newest = max((point.as_of for point in points if point.as_of <= limit), default=None)
+    nearest = [_Candidate(newest, point, None) for point in points if point.as_of == newest] if newest else []
+    return max([*nearest, *_coverage_until(coverage, limit, now)], key=_rank, default=None)
+
+
+def usable_of(
+    source: SourceId, domain: FailureDomain, points: Sequence[PointSummary], coverage: Sequence[Coverage]
+) -> tuple[Sequence[PointSummary], Sequence[Coverage]]:
+    """What of a source survives the loss of a domain: for several questions of `instant_at`."""
+    mine = [point for point in points if point.source == source and domain in point.survives]
+    return mine, [entry for entry in coverage if entry.source == source and domain in entry.survives]
+
+
+def instant_at(
+    requested: datetime, usable: tuple[Sequence[PointSummary], Sequence[Coverage]], now: datetime
+) -> datetime | None:
+    """What `choose` would restore to, without its reasons; None: a gap."""
+    best = _best(*usable, requested, now) if requested <= now else None
+    return best.instant if best else None
 
 
 def _coverage_until(coverage: Sequence[Coverage], limit: datetime, now: datetime) -> list[_Candidate]:

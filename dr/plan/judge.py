@@ -52,14 +52,20 @@ class _Path:
 
 
 def lost_writes(
-    acks: Iterable[AcknowledgedWrite], restored: Mapping[str, str], disaster_at: datetime, *, at_least: bool = False
+    acks: Iterable[AcknowledgedWrite],
+    restored: Mapping[str, str],
+    disaster_at: datetime,
+    *,
+    at_least: bool = False,
+    whole_until: datetime | None = None,
 ) -> LostWrites:
     """Of the writes acknowledged until `disaster_at`, those absent from `restored` (path -> sha256 of canonical content).
 
     The restored content names the newest acknowledged version it equals; every later one of that path is lost. A path
     that is missing equals its newest deletion. A path that equals a version acknowledged only after the disaster was in
     flight: nothing of it is lost. Any order of `acks` gives the same answer, in one pass; kept in memory are one record
-    for each path and, until its restored version has passed by, the instants of the versions before it.
+    for each path and, until its restored version has passed by, the instants of the versions before it. `whole_until`: what
+    was acknowledged until then must be in the copy.
     """
     paths: dict[str, _Path] = {}
     acknowledged = 0
@@ -70,21 +76,29 @@ def lost_writes(
         before = ack.acked_at <= disaster_at
         fresh = state.take((ack.acked_at, ack.seq), ack.sha256, before)
         acknowledged += fresh and before
-    return _total(paths, restored, disaster_at, acknowledged, at_least)
+    found = _total(paths, restored, disaster_at, acknowledged, at_least)
+    return replace(found, holes=_holes(paths, found.absent, whole_until)) if whole_until else found
 
 
 def _total(
     paths: Mapping[str, _Path], restored: Mapping[str, str], disaster_at: datetime, acknowledged: int, at_least: bool
 ) -> LostWrites:
-    lost, ages, wrong = 0, [], []
+    lost, ages, wrong, absent = 0, [], [], []
     for path, state in paths.items():
         if state.restored and not state.known:
             wrong.append(path)
         elif state.lost and (state.matched is not None or not state.restored):
             lost += len(state.lost)
+            absent.append(path)
             ages.append((disaster_at - min(state.lost)[0]).total_seconds())
     unexpected = tuple(sorted(path for path in restored if path not in paths))
-    return LostWrites(acknowledged, lost, max(ages, default=None), tuple(sorted(wrong)), unexpected, at_least)
+    age = max(ages, default=None)
+    return LostWrites(acknowledged, lost, age, tuple(sorted(wrong)), unexpected, at_least, tuple(sorted(absent)))
+
+
+def _holes(paths: Mapping[str, _Path], absent: Iterable[str], whole_until: datetime) -> tuple[str, ...]:
+    """Lost although the copy says that it is newer."""
+    return tuple(path for path in absent if min(paths[path].lost)[0] <= whole_until)
 
 
 def loss(target_s: float, lost: LostWrites | None, *, guaranteed: bool, witness: str = "", promise: str = "") -> Loss:
@@ -99,9 +113,11 @@ def witness_check(lost: LostWrites) -> Check:
     words = f"{lost.acknowledged:,} writes acknowledged, {'at least ' if lost.at_least else ''}{lost.lost:,} lost"
     if lost.wrong:
         words += f"; wrong content: {_some(lost.wrong)}"
+    if lost.holes:
+        words += f"; older than the copy and not in it: {_some(lost.holes)}"
     if lost.unexpected:
         words += f"; unknown to the witness: {_some(lost.unexpected)}"
-    return Check("contents against the witness", not lost.wrong, words)
+    return Check("contents against the witness", not lost.wrong and not lost.holes, words)
 
 
 def _some(paths: tuple[str, ...]) -> str:
@@ -119,6 +135,8 @@ def judge(row: DrillRow, lost: LostWrites | None, disaster_at: datetime) -> Dril
     if failures:
         return replace(row, verdict=Verdict.FAILED, findings=_unique(failures))
     misses = (*_rto_misses(row), *_rpo_misses(row, disaster_at))
+    if misses and lost and lost.absent:
+        misses = (*misses, f"{row.source}: not in the copy: {_some(lost.absent)}")
     if misses:
         return replace(row, verdict=Verdict.MISSED, findings=misses)
     lucky = row.rpo.target_s <= 0 and not row.rpo.guaranteed
@@ -161,10 +179,14 @@ def _failures(row: DrillRow, lost: LostWrites | None, disaster_at: datetime) -> 
         found.append(f"{row.source}: restored to {format_instant(row.instant)}, after the disaster")
     if lost and lost.wrong:
         found.append(f"{row.source}: content that nobody wrote: {_some(lost.wrong)}")
+    if lost and lost.holes:
+        found.append(f"{row.source}: older than the restored instant, and not there: {_some(lost.holes)}")
     return tuple(found)
 
 
 def _unmeasured_loss(row: DrillRow) -> tuple[str, ...]:
+    if row.rpo.bound_s is not None:
+        return ()
     if row.rpo.writes_lost is None or row.rpo.acknowledged is None:
         return (f"{row.source}: lost writes were not measured",)
     if not row.rpo.acknowledged:
@@ -182,6 +204,8 @@ def _rto_misses(row: DrillRow) -> tuple[str, ...]:
 
 
 def _rpo_misses(row: DrillRow, disaster_at: datetime) -> tuple[str, ...]:
+    if row.rpo.bound_s is not None:
+        return _bound_misses(row, row.rpo.bound_s)
     lost, target = row.rpo.writes_lost or 0, row.rpo.target_s
     if not lost:
         return ()
@@ -194,6 +218,14 @@ def _rpo_misses(row: DrillRow, disaster_at: datetime) -> tuple[str, ...]:
     if age < target:
         return ()
     return (f"{row.source}: {lost:,} writes lost, {what} {_span(age)} old, the target is < {_span(target)}",)
+
+
+def _bound_misses(row: DrillRow, bound: float) -> tuple[str, ...]:
+    """No witness remembers the writes of that time: what lies between the restored and the requested instant counts as lost."""
+    if bound < row.rpo.target_s or not bound:
+        return ()
+    what = f"restored {_span(bound)} before the requested instant"
+    return (f"{row.source}: {what}, the target is {'0' if row.rpo.target_s <= 0 else f'< {_span(row.rpo.target_s)}'}",)
 
 
 def _span(seconds: float) -> str:

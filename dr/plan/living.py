@@ -21,6 +21,7 @@ def lost_against_living(
     """
     ages: list[float] = []
     wrong: list[str] = []
+    absent: list[str] = []
     seen: set[str] = set()
     for item in living:
         seen.add(item.path)
@@ -30,6 +31,7 @@ def lost_against_living(
         if item.updated is not None and item.updated <= instant:
             wrong.append(item.path)
         else:
+            absent.append(item.path)
             ages.append((disaster_at - (item.updated or instant)).total_seconds())
     # in the copy but no longer in the source: the deletion came after the instant, when exactly nobody knows. It is a loss only
     # where it can have come before the disaster
@@ -43,6 +45,7 @@ def lost_against_living(
         wrong=tuple(sorted(wrong)),
         unexpected=tuple(gone) if instant >= disaster_at else (),
         at_least=True,
+        absent=tuple(sorted(absent)),
     )
 
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from dr.model.ids import SourceId
 from dr.model.points import Coverage
 from dr.model.retention import FreezeRecord
+from dr.plan.credit import AtRisk
+from dr.plan.exercises import Exercise
 from dr.plan.proof import DrillLine
 from dr.plan.status import StatusRow
 
@@ -25,6 +27,10 @@ class Overview:
     coverage: tuple[Coverage, ...] = ()
     instants: Mapping[SourceId, tuple[datetime, ...]] = field(default_factory=dict)
     """Instants of the points of each source; only where somebody draws them."""
+    exercises: tuple[Exercise, ...] = ()
+    """Drills by the calendar, and where each stands."""
+    at_risk: AtRisk | None = None
+    """Of the service level agreement; None where nobody asked."""
     trouble: tuple[str, ...] = ()
     """One sentence for each thing that could not be asked."""
 

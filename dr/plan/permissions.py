@@ -96,6 +96,7 @@ _RESTORE = (
     Rule("velero.io", "podvolumerestores datadownloads deletebackuprequests downloadrequests", SEE),
     Rule("-", "namespaces configmaps secrets services serviceaccounts resourcequotas limitranges", CHANGE),
     Rule("-", "persistentvolumeclaims pods events endpoints", f"{SEE} patch delete"),
+    Rule("-", "pods", "create"),  # the probe that tries to get out of a contained copy
     Rule("-", "persistentvolumes nodes pods/log", SEE),
     Rule("apps", "deployments statefulsets replicasets daemonsets", f"{SEE} update patch"),
     Rule("apps", "deployments/scale statefulsets/scale replicasets/scale", "get update patch"),
@@ -171,6 +172,8 @@ class Where(StrEnum):
     """The project whose Logging sink sends the audit entries."""
     KEY = "key"
     """Key encryption keys of both regions."""
+    EVIDENCE = "evidence"
+    """The key that drill reports are signed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,8 @@ MAKE_DATABASES = (
     "datastore.backups.list",
     "datastore.backups.restoreDatabase",
 )
+WRITE_DOCUMENTS = ("datastore.entities.create", "datastore.entities.update", "datastore.entities.delete")
+"""One tenant's documents go back into the living database, when a person named it."""
 CONSUME = ("pubsub.subscriptions.get", "pubsub.subscriptions.consume")
 READ_SINK = "logging.sinks.get"
 READ_ENTRIES = ("logging.logEntries.list", "logging.privateLogEntries.list")
@@ -214,6 +219,7 @@ READ_KEY, SEAL, UNSEAL = (
     "cloudkms.cryptoKeyVersions.useToEncrypt",
     "cloudkms.cryptoKeyVersions.useToDecrypt",
 )
+SIGN, PUBLIC_KEY = "cloudkms.cryptoKeyVersions.useToSign", "cloudkms.cryptoKeyVersions.viewPublicKey"
 GRANTS = (
     Grant(CAPTURE, Where.VAULT, (*WRITE, *LOCK)),
     Grant(CAPTURE, Where.CONTROL, (*WRITE, *LOCK)),
@@ -225,9 +231,10 @@ GRANTS = (
     Grant(RESTORE, Where.VAULT, READ),
     Grant(RESTORE, Where.CONTROL, (*WRITE, *LOCK)),
     Grant(RESTORE, Where.VELERO, (*WRITE, "storage.objects.delete")),  # its own copies, torn down after a drill
-    Grant(RESTORE, Where.DATABASE, (*READ_DATABASE, *MAKE_DATABASES)),
+    Grant(RESTORE, Where.DATABASE, (*READ_DATABASE, *MAKE_DATABASES, *WRITE_DOCUMENTS)),
     Grant(RESTORE, Where.SINK, (READ_SINK, *READ_ENTRIES)),  # a drill asks what there was to be archived
     Grant(RESTORE, Where.KEY, (READ_KEY, UNSEAL)),
+    Grant(RESTORE, Where.EVIDENCE, (SIGN, PUBLIC_KEY)),
     Grant(PRUNE, Where.VAULT, (*READ, "storage.objects.delete")),
     Grant(PRUNE, Where.CONTROL, WRITE),
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from dr.model.drills import DrillEnding
 from dr.model.evidence import DrillReport, DrillRow, Verdict
 from dr.model.strategy import FailureDomain
 
@@ -54,6 +55,17 @@ class DrillLine:
     passed: bool
     rows: int
     """How many were drilled."""
+    ended: str = ""
+    """`skipped` or `aborted`: it left no report."""
+    reason: str = ""
+    """Why it left none."""
+    by: str = ""
+    """Who ordered it, or decided that it is not run."""
+
+    @property
+    def how(self) -> str:
+        """`passed`, `failed`, `skipped` or `aborted`."""
+        return self.ended or ("passed" if self.passed else "failed")
 
 
 ProofKey = tuple[str, FailureDomain]
@@ -62,7 +74,23 @@ ProofKey = tuple[str, FailureDomain]
 
 def drill_line(report: DrillReport) -> DrillLine:
     rows = sum(row.verdict not in UNDRILLED for row in report.rows)
-    return DrillLine(report.id, report.scenario, report.scope, report.declared_at, report.passed, rows)
+    return DrillLine(report.id, report.scenario, report.scope, report.declared_at, report.passed, rows, by=report.by)
+
+
+def ended_line(ending: DrillEnding) -> DrillLine:
+    """Of a drill that left no report."""
+    how = str(ending.how)
+    return DrillLine(ending.id, ending.scenario, "", ending.at, False, 0, how, ending.reason, ending.by)
+
+
+def remembered(lines: Iterable[DrillLine], count: int) -> tuple[DrillLine, ...]:
+    """The newest ones, and of every scenario the newest of each outcome, however old: they say what is due."""
+    ordered, kept, known = newest_first(lines), list[DrillLine](), set[tuple[str, str]]()
+    for place, line in enumerate(ordered):
+        if place < count or (line.scenario, line.how) not in known:
+            kept.append(line)
+        known.add((line.scenario, line.how))
+    return tuple(kept)
 
 
 def marks_of(report: DrillReport) -> tuple[DrillMark, ...]:

@@ -76,7 +76,7 @@ def conditions(
     listed = overview.listed if overview else started
     found = [*_blind(listed, now), *_failing(failing)]
     if overview:
-        found += [*_rows(overview.rows), *_frozen(overview)]
+        found += [*_rows(overview.rows), *_frozen(overview), *_undrilled(overview)]
     return tuple(found)
 
 
@@ -99,6 +99,15 @@ def _frozen(overview: Overview) -> Iterable[Condition]:
         why = f": {frozen.reason}" if frozen.reason else "."
         text = f"Frozen by {frozen.by} since {format_instant(frozen.at)}{why} Nothing is pruned, no scheduled capture runs."
         yield Condition("freeze", str(frozen.number), Severity.WARNING, text, "The freeze was lifted.")
+
+
+def _undrilled(overview: Overview) -> Iterable[Condition]:
+    """Drills that the calendar wanted long ago: what is not drilled is not proven."""
+    for one in overview.exercises:
+        if one.standing.late:
+            text = f"The drill {one.scenario} is late: {one.standing.why}."
+            over = f"The drill {one.scenario} was run, or somebody answers for it."
+            yield Condition(f"calendar {one.scenario}", "late", Severity.WARNING, text, over)
 
 
 def _rows(rows: Sequence[StatusRow]) -> Iterable[Condition]:

@@ -64,8 +64,15 @@ def rebuild(vault: ObjectStore) -> Rebuilt:
 
 
 def read_point(vault: ObjectStore, summary: PointSummary) -> ReadPoint:
-    """The manifest behind a row, at the generation that was listed. Raises DrError NOT_FOUND, DAMAGED, NEWER_FORMAT."""
-    return _parse(vault, summary.name, summary.generation, vault.get(summary.name, generation=summary.generation))
+    """The manifest behind a row, at the generation that was listed: what was committed, and what the listing tells of it.
+    Raises DrError NOT_FOUND, DAMAGED, NEWER_FORMAT."""
+    data = vault.get(summary.name, generation=summary.generation)
+    point = _parse(vault, summary.name, summary.generation, data)
+    if summary.sha256 and summary.sha256 != point.ref.sha256:
+        raise DrError(DAMAGED, f"{vault.url}/{summary.name} is damaged: its bytes are not those that were committed")
+    if wrong := differences(summary, point.summary):
+        raise DrError(DAMAGED, f"{vault.url}/{summary.name} is not what a listing tells of it: {'; '.join(wrong)}")
+    return point
 
 
 def find_point(vault: ObjectStore, name: str) -> ReadPoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -30,6 +30,8 @@ class Shape(Generic[T]):
     read: Callable[[Any, str], T]
     fields: tuple[type[Any], frozenset[str]] | None = None
     """Of a record: its dataclass, and the fields that are written."""
+    absent: tuple[T] | None = None
+    """Of a field that came later: what it is in a document that has none (`later`)."""
 
 
 def _instance(kind: type[T], name: str) -> Shape[T]:
@@ -94,6 +96,11 @@ def optional(shape: Shape[T]) -> Shape[T | None]:
     )
 
 
+def later(shape: Shape[T], default: T) -> Shape[T]:
+    """A field that documents of older versions lack; they mean the default, which is not written either."""
+    return Shape(shape.write, shape.read, shape.fields, (default,))
+
+
 def many(shape: Shape[T]) -> Shape[tuple[T, ...]]:
     """A list, in order."""
 
@@ -138,17 +145,31 @@ def _read_details(value: Any, path: str) -> Mapping[str, object]:
 details: Shape[Mapping[str, object]] = Shape(lambda value: _plain(value, ""), _read_details)
 
 
-def record(kind: type[T], **fields: Shape[Any]) -> Shape[T]:
-    """A dataclass, field by field; missing and unknown fields are refused."""
+def record(kind: type[T], /, **fields: Shape[Any]) -> Shape[T]:
+    """A dataclass, field by field; unknown fields are refused, and missing ones that are not `later`."""
+    required = {name for name, shape in fields.items() if shape.absent is None}
 
     def write(value: T) -> Any:
-        return {name: shape.write(getattr(value, name)) for name, shape in fields.items()}
+        return {name: shape.write(found) for name, shape, found in _written(value, fields)}
 
     def read(value: Any, path: str) -> T:
         if not isinstance(value, dict):
             raise ShapeError(path, "is no object")
-        for name in value.keys() ^ fields.keys():
+        for name in sorted((value.keys() - fields.keys()) | (required - value.keys())):
             raise ShapeError(f"{path}.{name}".lstrip("."), "is unknown" if name in value else "is missing")
-        return kind(**{name: shape.read(value[name], f"{path}.{name}".lstrip(".")) for name, shape in fields.items()})
+        return kind(**{name: _field(shape, value, name, path) for name, shape in fields.items()})
 
     return Shape(write, read, (kind, frozenset(fields)))
+
+
+def _written(value: object, fields: Mapping[str, Shape[Any]]) -> Iterator[tuple[str, Shape[Any], Any]]:
+    for name, shape in fields.items():
+        found = getattr(value, name)
+        if shape.absent is None or found != shape.absent[0]:
+            yield name, shape, found
+
+
+def _field(shape: Shape[Any], value: dict[str, Any], name: str, path: str) -> Any:
+    if shape.absent is not None and name not in value:
+        return shape.absent[0]
+    return shape.read(value[name], f"{path}.{name}".lstrip("."))

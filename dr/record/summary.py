@@ -9,6 +9,7 @@ from dr.model.points import PointManifest, PointSummary
 from dr.model.strategy import FailureDomain
 from dr.model.timeline import format_instant, parse_instant
 from dr.ports import ObjectInfo
+from dr.record.codec import encode, sha256
 from dr.record.layout import point_slot
 
 _FORMAT = "1"
@@ -27,6 +28,7 @@ def metadata_of(manifest: PointManifest) -> Mapping[str, str]:
         "dr-size": str(manifest.size),
         "dr-survives": ",".join(manifest.survives),
         "dr-retain-until": format_instant(manifest.retain_until),
+        "dr-sha256": sha256(encode(manifest)),
         **_told_parents(manifest.parents),
     }
 
@@ -78,6 +80,7 @@ def of_listing(stored: ObjectInfo) -> PointSummary | None:
             generation=stored.generation,
             crc32c=stored.crc32c,
             parents=_parents_of(told),
+            sha256=told.get("dr-sha256", ""),
         )
     except (KeyError, ValueError):
         return None

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from dr.model.bisecting import Bisection, BisectOrder
+from dr.model.dossier import Addendum, Dossier
+from dr.model.drills import DrillEnd, DrillEnding
+from dr.model.erasure import Erasure, Subject, SubjectKind
 from dr.model.evidence import (
+    Clocks,
+    Drawn,
     DrillReport,
     DrillRow,
     Loss,
     Recovery,
     StepTiming,
+    Tried,
     Verdict,
+    WorstRpo,
 )
 from dr.model.ids import Slot, SourceId
-from dr.model.plans import DeclaredStep, PlannedRestore, PointRef, RestorePlan, Target
-from dr.model.points import Artefact, Check, Gap, PointManifest
+from dr.model.mutations import Campaign, Trial
+from dr.model.plans import RestorePlan
+from dr.model.points import Artefact, Check, PointManifest
+from dr.model.reaping import Reaped
 from dr.model.retention import (
     Condemned,
     FreezeRecord,
@@ -30,18 +40,20 @@ from dr.model.retention import (
 )
 from dr.model.runbooks import Doing, RunbookRun, RunbookStep
 from dr.model.runs import Claim, RunEnd, RunState, Stamp, StepOutcome
+from dr.model.samples import Timings
 from dr.model.strategy import FailureDomain
 from dr.model.used import Used
 from dr.ports import Inspection
+from dr.record import bisected, dossiers, mutated, planned, timed
 from dr.record.shapes import (
     Shape,
     boolean,
     by_name,
     details,
-    duration,
     enumeration,
     instant,
     integer,
+    later,
     many,
     number,
     optional,
@@ -97,50 +109,19 @@ manifest = record(
     parents=many(text),
     details=details,
 )
-gap = record(
-    Gap,
-    source=source_id,
-    domain=domain,
-    requested=instant,
-    reason=text,
-    before=optional(instant),
-    after=optional(instant),
-)
-
-target = record(Target, isolated=boolean, prefix=text, names=by_name(text), protected=text, named=many(text))
-point_ref = record(PointRef, name=text, generation=integer, sha256=text)
-planned_restore = record(
-    PlannedRestore,
-    source=source_id,
-    domain=domain,
-    method=text,
-    point=optional(point_ref),
-    instant=instant,
-    target=target,
-    size=integer,
-    predicted=optional(duration),
-    cost_usd=number,
-    creates=many(text),
-    reasons=many(text),
-    details=details,
-)
-declared_step = record(DeclaredStep, name=text, took=duration)
-restore_plan = record(
-    RestorePlan,
-    id=text,
-    requested=instant,
-    created=instant,
-    strategy_sha256=text,
-    items=many(planned_restore),
-    gaps=many(gap),
-    max_cost_usd=optional(number),
-    declared=many(declared_step),
-)
-
 timing = record(StepTiming, step=text, start_s=number, end_s=number, detail=text)
+clocks = record(Clocks, detect_s=number, decide_s=number, restore_s=number, verify_s=number)
 recovery = record(
-    Recovery, target_s=number, measured_s=optional(number), detection_s=optional(number), steps=many(timing)
+    Recovery,
+    target_s=number,
+    measured_s=optional(number),
+    detection_s=optional(number),
+    steps=many(timing),
+    clocks=later(optional(clocks), None),
 )
+worst_rpo = record(WorstRpo, seconds=number, points=integer, since=instant, until=instant)
+tried = record(Tried, instant=instant, point=text, sha256=text, clean=boolean, why=text)
+drawn = record(Drawn, source=text, domain=domain, requested=instant, first=instant, last=instant, seed=text)
 loss = record(
     Loss,
     target_s=number,
@@ -151,6 +132,7 @@ loss = record(
     guaranteed=boolean,
     witness=text,
     promise=text,
+    bound_s=later(optional(number), None),
 )
 drill_row = record(
     DrillRow,
@@ -167,6 +149,9 @@ drill_row = record(
     size=integer,
     checks=many(check),
     findings=many(text),
+    requested=later(optional(instant), None),
+    worst=later(optional(worst_rpo), None),
+    tried=later(many(tried), ()),
 )
 drill_report = record(
     DrillReport,
@@ -181,8 +166,13 @@ drill_report = record(
     tool_version=text,
     rows=many(drill_row),
     teardown=many(check),
+    tripwire=later(many(check), ()),
     environment=details,
+    by=later(text, ""),
+    drawn=later(many(drawn), ()),
+    forecasts=later(many(timed.forecast), ()),
 )
+drill_ending = record(DrillEnding, id=text, scenario=text, how=enumeration(DrillEnd), at=instant, by=text, reason=text)
 
 runbook_step = record(
     RunbookStep,
@@ -208,6 +198,9 @@ runbook_run = record(
     variables=by_name(text),
     steps=many(runbook_step),
 )
+subject = record(Subject, kind=enumeration(SubjectKind), name=text)
+erasure = record(Erasure, id=text, subject=subject, at=instant, by=text, why=text)
+reaped = record(Reaped, unit=text, at=instant, by=text, deleted=many(text))
 used = record(Used, at=instant, strategy=text, settings=text, tool_version=text)
 
 freeze_record = record(FreezeRecord, number=integer, on=boolean, at=instant, by=text, reason=text)
@@ -253,8 +246,9 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     Claim: ("claim", claim),
     StepOutcome: ("step", step_outcome),
     RunEnd: ("end", run_end),
-    RestorePlan: ("restore-plan", restore_plan),
+    RestorePlan: ("restore-plan", planned.restore_plan),
     DrillReport: ("drill-report", drill_report),
+    DrillEnding: ("drill-end", drill_ending),
     Inspection: ("inspection", inspection),
     FreezeRecord: ("freeze", freeze_record),
     HoldRecord: ("hold", hold_record),
@@ -265,5 +259,14 @@ KINDS: dict[type[Any], tuple[str, Shape[Any]]] = {
     PruneRecord: ("prune", prune_record),
     Used: ("used", used),
     RunbookRun: ("runbook-run", runbook_run),
+    Reaped: ("reaped", reaped),
+    Erasure: ("erasure", erasure),
+    Dossier: ("drill-dossier", dossiers.dossier),
+    Addendum: ("drill-addendum", dossiers.addendum),
+    Campaign: ("mutation-campaign", mutated.campaign),
+    Trial: ("mutation", mutated.trial),
+    Timings: ("timings", timed.timings),
+    BisectOrder: ("bisect-order", bisected.order),
+    Bisection: ("bisect-report", bisected.bisection),
 }
 """What is stored as a value of its own: the name of its kind and its shape."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dr.model.evidence import DrillReport, DrillRow, Loss, StepTiming, Verdict
+from dr.model.forecast import Outlook
 from dr.model.points import Check
 from dr.model.strategy import FailureDomain
 from dr.report import words
+from dr.report.dossier_page import SEVERITIES, TONES, Dressed, said, stored, trends
+from dr.report.drill_beside import clock_words, instant_words, tried_words
 from dr.report.folding import folded
 
 if TYPE_CHECKING:
@@ -24,7 +28,6 @@ _EVENTS = {
     FailureDomain.REGION: "the loss of the region",
     FailureDomain.PROJECT: "the loss of the project",
 }
-_TONES = {Verdict.MET: "good", Verdict.LUCKY: "warn", Verdict.MISSED: "bad", Verdict.FAILED: "bad"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,9 @@ class _Detail:
     failed: int
 
 
-def drill_html(report: DrillReport) -> str:
-    """The page. Costs a second or two: the timelines are drawn by altair and vl-convert."""
+def drill_html(report: DrillReport, dressed: Dressed | None = None) -> str:
+    """The page; with what an auditor asks besides, when the drill is sealed. The same values always give the same bytes. Costs
+    a second or two: the timelines are drawn by altair and vl-convert."""
     environment = _templates()
     checks = environment.get_template("checks.html.j2")
 
@@ -59,11 +63,20 @@ def drill_html(report: DrillReport) -> str:
         details=[_detail(report, row, f"t{i}") for i, row in enumerate(report.rows) if words.measured(row)],
         environment=sorted((str(name), str(value)) for name, value in report.environment.items() if name != "dr"),
         words=words,
+        clock_words=clock_words,
+        instant_words=instant_words,
+        tried_words=tried_words,
         measured=words.measured,
         lost_count=_lost_count,
         heading=_heading,
-        tone=lambda verdict: _TONES.get(verdict, ""),
+        tone=lambda verdict: TONES.get(verdict, ""),
         checks_table=checks_table,
+        dressed=dressed,
+        trend_rows=list(trends(report, dressed.dossier)) if dressed else [],
+        severities=SEVERITIES,
+        forecast_tones={Outlook.WITHIN: "good", Outlook.BEYOND: "bad", Outlook.INSUFFICIENT: "warn"},
+        said=said,
+        stored=stored,
     )
 
 
@@ -95,6 +108,7 @@ def _summary(rows: Sequence[DrillRow]) -> str:
 def _findings(report: DrillReport) -> Iterable[tuple[str, str]]:
     for row in report.rows:
         yield from ((_heading(row), text) for text in row.findings)
+    yield from ((f"Reached outside: {check.name}", check.detail) for check in report.tripwire if not check.passed)
     yield from ((f"Left behind: {check.name}", check.detail) for check in report.teardown if not check.passed)
 
 
@@ -111,9 +125,15 @@ def _detail(report: DrillReport, row: DrillRow, name: str) -> _Detail:
         row=row,
         wide=_plot(row.rto.steps, WIDE_PX, f"{name}w"),
         narrow=_plot(row.rto.steps, NARROW_PX, f"{name}n"),
-        behind=(report.disaster_at - row.instant).total_seconds() if row.instant else None,
+        behind=(_disaster(report, row) - row.instant).total_seconds() if row.instant else None,
         failed=sum(not check.passed for check in row.checks),
     )
+
+
+def _disaster(report: DrillReport, row: DrillRow) -> datetime:
+    """Of a row that is restored to an instant by lot it is reckoned to be at that instant."""
+    lots = (one.requested for one in report.drawn if (one.source, one.domain) == (row.source, row.domain))
+    return next(lots, report.disaster_at)
 
 
 def _plot(steps: Sequence[StepTiming], width: int, name: str) -> Markup | None:

@@ -12,7 +12,17 @@ from dr.model.evidence import DrillReport, DrillRow, Loss, Recovery, StepTiming,
 from dr.model.points import Check
 from dr.model.strategy import FailureDomain
 from dr.model.timeline import parse_instant
+from dr.report.drill_beside import (
+    beside_item,
+    clocks_item,
+    drawn_items,
+    read_clocks,
+    read_drawn,
+    read_tried,
+    read_worst,
+)
 from dr.report.envelope import API_VERSION, Item, check_item, dumps, envelope, when
+from dr.report.forecasts import forecast_item, read_forecast
 
 KIND = "DrillReport"
 
@@ -35,7 +45,11 @@ def _header(report: DrillReport) -> Item:
         "strategy_sha256": report.strategy_sha256,
         "tool_version": report.tool_version,
         "teardown": [check_item(check) for check in report.teardown],
+        "tripwire": [check_item(check) for check in report.tripwire],
         "environment": dict(report.environment),
+        "by": report.by,
+        "drawn": drawn_items(report),
+        "forecasts": [forecast_item(one) for one in report.forecasts],
     }
 
 
@@ -55,6 +69,7 @@ def _row_item(report: DrillReport, row: DrillRow) -> Item:
         "rate_bytes_s": _finite(row.rate_bytes_s),
         "checks": [check_item(check) for check in row.checks],
         "findings": list(row.findings),
+        **beside_item(report, row),
     }
 
 
@@ -72,6 +87,7 @@ def _recovery_item(rto: Recovery) -> Item:
             {"step": step.step, "start_s": step.start_s, "end_s": step.end_s, "detail": step.detail}
             for step in rto.steps
         ],
+        "clocks": clocks_item(rto.clocks),
     }
 
 
@@ -85,6 +101,7 @@ def _loss_item(rpo: Loss) -> Item:
         "guaranteed": rpo.guaranteed,
         "witness": rpo.witness,
         "promise": rpo.promise,
+        "bound_s": rpo.bound_s,
     }
 
 
@@ -175,7 +192,7 @@ def read_drill_json(text: str | bytes) -> DrillReport:
         )
     try:
         return _report(root.inner("drill"), root.several("items"))
-    except ValueError as error:  # an unknown verdict or domain
+    except (ValueError, KeyError, TypeError) as error:  # an unknown verdict or domain
         raise DrError(DAMAGED, f"drill report: {error}") from None
 
 
@@ -192,7 +209,11 @@ def _report(head: _Reader, items: list[_Reader]) -> DrillReport:
         tool_version=head.text("tool_version"),
         rows=tuple(_row(item) for item in items),
         teardown=_checks(head, "teardown"),
+        tripwire=_checks(head, "tripwire") if head.get("tripwire") is not None else (),
         environment=head.inner("environment").value,
+        by=head.text("by") if "by" in head.value else "",
+        drawn=read_drawn(head.entries("drawn")) if "drawn" in head.value else (),
+        forecasts=tuple(map(read_forecast, head.several("forecasts") if "forecasts" in head.value else ())),
     )
 
 
@@ -211,6 +232,9 @@ def _row(item: _Reader) -> DrillRow:
         checks=_checks(item, "checks"),
         findings=tuple(map(str, item.entries("findings"))),
         point_sha256=item.inner("point").text("sha256"),
+        requested=item.instant("requested") if item.value.get("requested") else None,
+        worst=read_worst(item.value.get("worst_rpo")),
+        tried=read_tried(item.entries("tried") if "tried" in item.value else ()),
     )
 
 
@@ -220,7 +244,11 @@ def _recovery(item: _Reader) -> Recovery:
         for step in item.several("steps")
     )
     return Recovery(
-        item.number("target_s"), item.optional_number("measured_s"), item.optional_number("detection_s"), steps
+        item.number("target_s"),
+        item.optional_number("measured_s"),
+        item.optional_number("detection_s"),
+        steps,
+        read_clocks(item.value.get("clocks")),
     )
 
 
@@ -234,6 +262,7 @@ def _loss(item: _Reader) -> Loss:
         guaranteed=item.flag("guaranteed"),
         witness=item.text("witness"),
         promise=item.text("promise"),
+        bound_s=item.optional_number("bound_s") if "bound_s" in item.value else None,
     )
 
 

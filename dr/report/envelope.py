@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from dr.model.plans import DeclaredStep, PlannedRestore, RestorePlan
-from dr.model.points import Check, Gap, PointSummary
+from dr.model.points import Check, PointSummary
 from dr.model.timeline import format_instant
 from dr.plan.proof import DrillMark
 from dr.plan.rows import PlannedRow
@@ -119,51 +118,3 @@ def point_item(point: PointSummary) -> Item:
 
 def check_item(check: Check) -> Item:
     return {"name": check.name, "passed": check.passed, "detail": check.detail}
-
-
-def restore_item(item: PlannedRestore) -> Item:
-    """One source of a restore plan."""
-    return {
-        "source": str(item.source),
-        "domain": str(item.domain),
-        "method": item.method,
-        "instant": when(item.instant),
-        "point": item.point.name if item.point else None,
-        "point_sha256": item.point.sha256 if item.point else None,
-        "target": {"isolated": item.target.isolated, "prefix": item.target.prefix, "names": dict(item.target.names)},
-        "size_bytes": item.size,
-        "predicted_s": item.predicted.total_seconds() if item.predicted is not None else None,
-        "cost_usd": item.cost_usd,
-        "creates": list(item.creates),
-        "reasons": list(item.reasons),
-    }
-
-
-def gap_item(gap: Gap) -> Item:
-    return {
-        "source": str(gap.source),
-        "domain": str(gap.domain),
-        "requested": when(gap.requested),
-        "reason": gap.reason,
-        "before": when(gap.before),
-        "after": when(gap.after),
-    }
-
-
-def declared_item(step: DeclaredStep) -> Item:
-    return {"name": step.name, "seconds": step.took.total_seconds()}
-
-
-def restore_plan(plan: RestorePlan) -> dict[str, object]:
-    """The whole plan under its envelope."""
-    return envelope(
-        "RestorePlan",
-        map(restore_item, plan.items),
-        id=plan.id,
-        requested=when(plan.requested),
-        created=when(plan.created),
-        cost_usd=plan.cost_usd,
-        max_cost_usd=plan.max_cost_usd,
-        declared=[declared_item(step) for step in plan.declared],
-        gaps=[gap_item(gap) for gap in plan.gaps],
-    )

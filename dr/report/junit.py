@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from dr.model.evidence import DrillReport, DrillRow, Verdict
@@ -16,14 +16,21 @@ _SKIPPED = (Verdict.NOT_DRILLED, Verdict.NOT_CAPTURED)
 _BAD = (Verdict.FAILED, Verdict.MISSED)
 
 
-def junit(report: DrillReport) -> str:
-    """XML text. Missed objectives and failures are failures, what was not drilled is skipped."""
+def junit(report: DrillReport, properties: Mapping[str, str] | None = None) -> str:
+    """XML text. Missed objectives and failures are failures, what was not drilled is skipped. `properties`: what else is said of
+    the whole."""
     root = ET.Element("testsuites", name="dr drill")
     suite = ET.SubElement(root, "testsuite", name=_clean(report.scenario), timestamp=format_instant(report.declared_at))
+    if properties:
+        group = ET.SubElement(suite, "properties")
+        for name, value in properties.items():
+            ET.SubElement(group, "property", name=name, value=_clean(value))
     for row in report.rows:
         _row_case(suite, row)
+    for check in report.tripwire:
+        _check_case(suite, check, "drill.tripwire")
     for check in report.teardown:
-        _check_case(suite, check)
+        _check_case(suite, check, "drill.teardown")
     _totals(root, suite, report)
     ET.indent(root)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -31,9 +38,9 @@ def junit(report: DrillReport) -> str:
 
 
 def _totals(root: ET.Element, suite: ET.Element, report: DrillReport) -> None:
-    failed = sum(row.verdict in _BAD for row in report.rows) + sum(not check.passed for check in report.teardown)
+    failed = sum(row.verdict in _BAD for row in report.rows) + sum(not check.passed for check in report.around)
     totals = {
-        "tests": len(report.rows) + len(report.teardown),
+        "tests": len(report.rows) + len(report.around),
         "failures": failed,
         "errors": 0,
         "skipped": sum(row.verdict in _SKIPPED for row in report.rows),
@@ -65,8 +72,8 @@ def _figures(row: DrillRow) -> str:
     )
 
 
-def _check_case(suite: ET.Element, check: Check) -> None:
-    case = ET.SubElement(suite, "testcase", classname="drill.teardown", name=_clean(check.name))
+def _check_case(suite: ET.Element, check: Check, place: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=place, name=_clean(check.name))
     if not check.passed:
         _failure(case, "left behind", (check.detail,))
 

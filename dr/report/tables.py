@@ -11,6 +11,7 @@ from dr.model.strategy import FailureDomain, Strategy
 from dr.model.timeline import format_instant
 from dr.plan.rows import PlannedRow
 from dr.report import words
+from dr.report.drill_beside import beside_notes, tried_words
 from dr.report.folding import folded
 from dr.report.sheet import Cell, Sheet, Tone, cell, columns_of
 
@@ -108,6 +109,28 @@ def checks_sheet(checks: Sequence[Check]) -> Sheet:
     return Sheet(columns_of("result", "check", "detail"), rows, empty="nothing was checked")
 
 
+def verified_sheet(items: Sequence[Mapping[str, object]], *, wide: bool = False) -> Sheet:
+    """`dr drill verify`: one line a file; below it what differs, or with `wide` all that was looked at."""
+    rows = tuple(
+        (
+            cell("ok", Tone.GOOD) if item["passed"] else cell("CHANGED", Tone.BAD),
+            cell(item["file"]),
+            cell(item["drill"] or words.NOTHING),
+        )
+        for item in items
+    )
+    notes: list[str] = []
+    for item in items:
+        checks = item["checks"]
+        assert isinstance(checks, list)
+        shown = [check for check in checks if wide or not check["passed"] or check["name"] in ("signature", "chain")]
+        notes += [
+            f"{item['file']}: {'ok' if check['passed'] else 'FAILED'}: {check['name']}: {check['detail']}"
+            for check in shown
+        ]
+    return Sheet(columns_of("result", "file", "drill"), rows, tuple(notes), empty="no file was given")
+
+
 def drill_sheet(report: DrillReport, *, wide: bool = False) -> Sheet:
     """The closing table: one line for each component and domain that was drilled; below it what failed, each naming its
     artefact. `wide`: a line for each domain that was not, too."""
@@ -116,7 +139,7 @@ def drill_sheet(report: DrillReport, *, wide: bool = False) -> Sheet:
         "verdict",
     )  # fmt: skip
     rows = tuple(_drill_row(report, row, domains) for row, domains in (_as_they_are if wide else folded)(report.rows))
-    return Sheet(columns, rows, tuple(drill_notes(report)), empty="the drill covered no row")
+    return Sheet(columns, rows, tuple(drill_notes(report, wide=wide)), empty="the drill covered no row")
 
 
 def _as_they_are(rows: Sequence[DrillRow]) -> Iterable[tuple[DrillRow, str]]:
@@ -141,10 +164,15 @@ def _drill_row(report: DrillReport, row: DrillRow, domains: str) -> tuple[Cell, 
     )
 
 
-def drill_notes(report: DrillReport) -> Iterable[str]:
-    """Findings, then what the teardown left."""
+def drill_notes(report: DrillReport, *, wide: bool = False) -> Iterable[str]:
+    """Findings, what was reached outside, what a search tried, then what the teardown left. `wide`: clocks and instants too."""
     for row in report.rows:
         yield from (str(cell(f"{row.component}/{row.domain} {row.verdict}: {text}").text) for text in row.findings)
+    yield from (
+        cell(f"reached outside: {check.name}: {check.detail}").text for check in report.tripwire if not check.passed
+    )
+    beside = beside_notes(report) if wide else (tried_words(one) for row in report.rows for one in row.tried)
+    yield from (str(cell(text).text) for text in beside)
     yield from (
         cell(f"left behind: {check.name}: {check.detail}").text for check in report.teardown if not check.passed
     )

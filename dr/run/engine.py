@@ -105,22 +105,23 @@ class Engine:
         prefix: str = "",
         first: int = 1,
         stop: Callable[[], bool] = never,
-        before: Callable[[Step], None] | None = None,
     ) -> Mapping[str, Json]:
         """Outcomes by step name, of journalled steps as they were journalled. `first`: number of the first step in the
-        journal; `before` may wait for other work.
+        journal.
 
         Raises the DrError of the step that failed, FENCED when the unit was lost, Parked when `stop` said so.
         """
         for index, step in enumerate(steps, start=first):
-            if prefix + step.name in hold.outcomes:
-                continue
-            if stop() or hold.interrupted:
-                raise Parked(f"stopped before {step.name}")
-            if before is not None:
-                before(step)
-            self._journalled(hold, step, index, prefix, stop)
+            self.one(hold, step, index, prefix=prefix, stop=stop)
         return {step.name: hold.outcomes[prefix + step.name].data for step in steps}
+
+    def one(self, hold: Hold, step: Step, index: int, *, prefix: str = "", stop: Callable[[], bool] = never) -> None:
+        """Run and journal one step, unless it is journalled already. Raises as `run`."""
+        if prefix + step.name in hold.outcomes:
+            return
+        if stop() or hold.interrupted:
+            raise Parked(f"stopped before {step.name}")
+        self._journalled(hold, step, index, prefix, stop)
 
     def _journalled(self, hold: Hold, step: Step, index: int, prefix: str, stop: Callable[[], bool]) -> None:
         began = self.clock.stamp()

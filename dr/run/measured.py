@@ -7,25 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from dr.errors import VERIFICATION_FAILED, DrError
 from dr.model.evidence import AcknowledgedWrite, LostWrites
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import parse_instant
 from dr.plan.judge import lost_writes
 from dr.plan.living import lost_against_living, lost_of_additions
 from dr.plan.modes import MODES
-from dr.ports import Inspector, Json, RestoredItem, Restorer, RestoreWork, Step, StepContext
+from dr.ports import Guarded, Inspector, Json, RestoredItem, Restorer, RestoreWork, Reviewing, Step, StepContext
 from dr.record.verify import failures, verify_manifest
 
 VERIFY_STEP = "verify-point"
 CHECK_STEP = "check"
 NAMED = 20
 """Paths named in a finding; the rest is counted."""
+SKEW = timedelta(seconds=5)
+"""The clocks of a writer and of a source may differ so far before a lost write is called a hole."""
 
 
 class Wrapped:
@@ -60,6 +64,12 @@ class Wrapped:
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return self.inner.teardown(work, outcomes)
 
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return self.inner.reached(work, outcomes) if isinstance(self.inner, Guarded) else ()
+
+    def review(self, work: RestoreWork) -> Review:
+        return self.inner.review(work) if isinstance(self.inner, Reviewing) else Review()
+
 
 class Verified(Wrapped):
     """Reads the whole point back before anything is created (docs/adr/0003)."""
@@ -71,7 +81,8 @@ class Verified(Wrapped):
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         if work.manifest is None:
             return self.inner.steps(work)
-        return (Step(VERIFY_STEP, lambda _: self._verify(work)), *self.inner.steps(work))
+        verify = Step(VERIFY_STEP, lambda _: self._verify(work), kind=StepKind.VERIFY, size=work.manifest.size)
+        return (verify, *self.inner.steps(work))
 
     def _verify(self, work: RestoreWork) -> Json:
         assert work.manifest is not None
@@ -91,7 +102,15 @@ class RecordWitness:
     disaster_at: datetime
 
     def judge(self, item: PlannedRestore, restored: Mapping[str, str]) -> LostWrites:
-        return lost_writes(self.writes(str(item.source)), restored, self.disaster_at)
+        writes = self.writes(str(item.source))
+        return lost_writes(writes, restored, self.disaster_at, whole_until=whole_until(item))
+
+
+def whole_until(item: PlannedRestore) -> datetime | None:
+    """A snapshot holds all that was acknowledged before it. A log says so of what it was handed: what was still on its way
+    is a loss, whatever its time."""
+    mode = MODES.get(item.source.kind)
+    return None if mode is None or mode.log else item.instant - SKEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +140,32 @@ def _since(item: PlannedRestore) -> datetime:
 Witness = RecordWitness | LivingSource
 
 
-class Measured(Wrapped):
-    """The last step checks the copy and counts, with the witness, what it lost."""
+def witness_at(witness: Witness, disaster_at: datetime) -> Witness:
+    """The same witness, asked for another instant than the drill's own disaster."""
+    return replace(witness, disaster_at=disaster_at)
 
-    def __init__(self, inner: Restorer, witness: Witness) -> None:
+
+class Measured(Wrapped):
+    """The last step checks the copy, as its restorer and as the scenario does, and counts, with the witness, what it lost."""
+
+    def __init__(
+        self,
+        inner: Restorer,
+        witness: Witness,
+        look: Callable[[PlannedRestore], tuple[Check, ...]] = lambda _item: (),
+    ) -> None:
         super().__init__(inner)
-        self._witness = witness
+        self._witness, self._look = witness, look
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         steps = self.inner.steps(work)
         names = tuple(step.name for step in steps)
-        return (*steps, Step(CHECK_STEP, lambda ctx: self._check(work, ctx, names)))
+        check = Step(CHECK_STEP, lambda ctx: self._check(work, ctx, names), kind=StepKind.CHECK, size=work.item.size)
+        return (*steps, check)
 
     def _check(self, work: RestoreWork, ctx: StepContext, names: Sequence[str]) -> Json:
         outcomes = {name: ctx.outcome(name) for name in names}
-        checks = self.inner.checks(work, outcomes)
+        checks = (*self.inner.checks(work, outcomes), *self._look(work.item))
         restored = {item.path: item.sha256 for item in self.inner.contents(work, outcomes)}
         lost = self._witness.judge(work.item, restored)
         return {
@@ -167,6 +197,10 @@ def encode_lost(lost: LostWrites) -> Json:
         "unexpected": list(lost.unexpected[:NAMED]),
         "unexpected_count": len(lost.unexpected),
         "at_least": lost.at_least,
+        "absent": list(lost.absent[:NAMED]),
+        "absent_count": len(lost.absent),
+        "holes": list(lost.holes[:NAMED]),
+        "holes_count": len(lost.holes),
     }
 
 
@@ -182,6 +216,8 @@ def decode_lost(value: object) -> LostWrites | None:
         wrong=_named(value["wrong"], value["wrong_count"]),
         unexpected=_named(value["unexpected"], value["unexpected_count"]),
         at_least=value["at_least"],
+        absent=_named(value.get("absent", ()), value.get("absent_count", 0)),
+        holes=_named(value.get("holes", ()), value.get("holes_count", 0)),
     )
 
 

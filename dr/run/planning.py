@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
-from dr.errors import INSTANT_UNREACHABLE, NOT_FOUND, OVER_BUDGET, UNREACHABLE, DrError
+from dr.errors import INSTANT_UNREACHABLE, NOT_FOUND, OVER_BUDGET, SKEW_TOO_GREAT, UNREACHABLE, DrError
 from dr.model.ids import SourceId
-from dr.model.plans import PlannedRestore, RestorePlan, Target
+from dr.model.plans import Offer, PlannedRestore, RestorePlan, Target
 from dr.model.points import Coverage, Gap, PointManifest, PointSummary
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import format_instant
-from dr.plan.choose import Chosen, choose
+from dr.plan.choose import Chosen, choose, instant_at, nearest_by_domain, usable_of
 from dr.plan.modes import MODES
-from dr.plan.predict import Prediction
+from dr.plan.predict import Prediction, rounded
+from dr.plan.skew import Instants, skew_of, tightest
 from dr.ports import ObjectStore, Restorer, Source
 from dr.record.catalogue import list_points, load_pinned, read_point
 from dr.run.restore import RestoreItem
@@ -71,7 +72,8 @@ class Planner:
         found = [self._one(want, requested, points, coverage, predictions or {}, now) for want in wants]
         items = tuple(entry for entry in found if isinstance(entry, PlannedRestore))
         gaps = tuple(entry for entry in found if isinstance(entry, Gap))
-        plan = RestorePlan(plan_id, requested, now, self.strategy_sha256, items, gaps, max_cost_usd)
+        offer = None if gaps else self._offer(items, wants, points, coverage, now)
+        plan = RestorePlan(plan_id, requested, now, self.strategy_sha256, items, gaps, max_cost_usd, offer=offer)
         refuse_over_budget(plan)
         return plan
 
@@ -103,7 +105,7 @@ class Planner:
         source = want.spec.id
         chosen = choose(requested, source, want.domain, points[source.component], coverage[source], now)
         if isinstance(chosen, Gap):
-            return chosen
+            return self._with_domains(chosen, want, points[source.component], now)
         planned = self._outline(want, chosen)
         prediction = predictions.get((source, planned.method))
         return replace(
@@ -111,6 +113,38 @@ class Planner:
             predicted=prediction.slowest if prediction else planned.predicted,
             reasons=(*chosen.reasons, *planned.reasons, *(_spread(prediction) if prediction else ())),
         )
+
+    def _with_domains(self, gap: Gap, want: Want, points: Sequence[PointSummary], now: datetime) -> Gap:
+        """What every other loss would have left, of the living source too."""
+        live = self._coverage(replace(want, domain=FailureDomain.LOGICAL), gap.requested)
+        return replace(gap, domains=nearest_by_domain(gap.requested, gap.source, points, live, now))
+
+    def _offer(
+        self,
+        items: Sequence[PlannedRestore],
+        wants: Sequence[Want],
+        points: Mapping[str, Sequence[PointSummary]],
+        coverage: Mapping[SourceId, tuple[Coverage, ...]],
+        now: datetime,
+    ) -> Offer | None:
+        """Whether asking for another instant would bring the sources nearer to each other."""
+
+        if len({item.instant for item in items}) < 2:
+            return None
+        usable = {
+            str(want.spec.id): usable_of(
+                want.spec.id, want.domain, points[want.spec.id.component], coverage[want.spec.id]
+            )
+            for want in wants
+        }
+
+        def at(instant: datetime) -> Instants | None:
+            found = [(source, instant_at(instant, mine, now)) for source, mine in usable.items()]
+            chosen = [(source, one) for source, one in found if one]
+            return chosen if len(chosen) == len(found) else None
+
+        found = tightest([(str(item.source), item.instant) for item in items], at)
+        return Offer(*found) if found else None
 
     def _outline(self, want: Want, chosen: Chosen) -> PlannedRestore:
         restorer = self.restorers[chosen.method]
@@ -142,6 +176,20 @@ def refuse_gaps(plan: RestorePlan) -> None:
     """Raises DrError INSTANT_UNREACHABLE naming the first gap and its nearest instants."""
     for gap in plan.gaps:
         raise DrError(INSTANT_UNREACHABLE, f"{gap.source} cannot be restored: {gap.reason}", hint=nearest(gap))
+
+
+def refuse_skew(plan: RestorePlan) -> None:
+    """Raises DrError SKEW_TOO_GREAT when the instants lie further apart than was allowed, naming what would be nearer."""
+    skew = skew_of((str(item.source), item.instant) for item in plan.items)
+    if plan.max_skew is None or skew is None or skew.span <= plan.max_skew:
+        return
+    offer = plan.offer
+    text = (
+        f"{skew.oldest_source} would be restored to {format_instant(skew.oldest)} and {skew.newest_source} to "
+        f"{format_instant(skew.newest)}, {rounded(skew.span)} apart; --max-skew allows {rounded(plan.max_skew)}"
+    )
+    hint = f"at {format_instant(offer.instant)} they are {rounded(offer.skew)} apart" if offer else "nothing is nearer"
+    raise DrError(SKEW_TOO_GREAT, text, hint=hint)
 
 
 def nearest(gap: Gap) -> str:

@@ -1,28 +1,27 @@
-"""Apply a restore plan: its items side by side, journalled, resumable; a drill differs only in the plan's target.
+"""Apply a restore plan: the steps of its graph side by side, journalled, resumable; a drill differs only in the plan's target.
 
 No question is asked here. One item's failure stops that item and those that wait for it, nothing else.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
 
-from dr.errors import FENCED, LOCKED, REJECTED, RESTORE_FAILED, DrError
+from dr.errors import REJECTED, DrError
 from dr.model.plans import PlannedRestore, RestorePlan
 from dr.model.points import PointManifest
 from dr.model.runs import RunState, Stamp, StepOutcome
+from dr.plan.graph import Chain
 from dr.ports import Clock, Json, ObjectStore, Restorer, RestoreWork, Step
 from dr.record.codec import encode
 from dr.record.hold import Hold
 from dr.record.journal import Journal
-from dr.run.engine import Engine, Parked, never
+from dr.run.engine import Engine, never
 from dr.run.runner import ending
+from dr.run.walking import Ending, Walk, recipe_graph
 
 
 class Restored(StrEnum):
@@ -45,7 +44,7 @@ class RestoreItem:
     @property
     def key(self) -> str:
         """`appdata.firestore.db.logical`: the item's name in the journal."""
-        return f"{self.planned.source.slug}.{self.planned.domain}"
+        return self.planned.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +100,16 @@ class RestoreRunner:
         when the plan was stored before with another content or its items wait for each other in a circle."""
         started = self.clock.stamp()
         self._keep(plan)
-        works = [RestoreWork(plan.id, item.planned, item.manifest, item.vault, siblings(plan, item)) for item in items]
+        works = works_of(plan, items)
         recipes = [tuple(item.restorer.steps(work)) for item, work in zip(items, works, strict=True)]
-        refuse_circles(items, recipes)
+        graph = recipe_graph(chains_of(items, recipes))
         hold = self.journal.claim(plan.id)
         with self.engine.renewing(hold), ending(hold), self.leased(plan) as let_go:
-            results = self._side_by_side(hold, items, works, recipes)
+            endings = Walk(self.engine, hold, graph, self.stop).run()
+            results = tuple(
+                result_of(hold, item, work, steps, endings.get(item.key, Ending()))
+                for item, work, steps in zip(items, works, recipes, strict=True)
+            )
             self._end(hold, results)
             result = RestoreResult(plan, results, started, self.clock.stamp())
             if result.ok:
@@ -122,44 +125,6 @@ class RestoreRunner:
                 raise
             raise DrError(REJECTED, f"plan {plan.id} was applied before with another content") from error
 
-    def _side_by_side(
-        self,
-        hold: Hold,
-        items: Sequence[RestoreItem],
-        works: Sequence[RestoreWork],
-        recipes: Sequence[Sequence[Step]],
-    ) -> tuple[ItemResult, ...]:
-        gates = Gates([item.planned.source.component for item in items])
-        with ThreadPoolExecutor(max(1, len(items)), thread_name_prefix="restore") as pool:
-            try:
-                pending = [
-                    pool.submit(self._one, hold, item, work, steps, gates)
-                    for item, work, steps in zip(items, works, recipes, strict=True)
-                ]
-                return tuple(future.result() for future in pending)
-            except BaseException:
-                # Ctrl-C reaches only this thread: the items must park too, or leaving the pool would wait for all of them
-                hold.interrupted = True
-                raise
-
-    def _one(self, hold: Hold, item: RestoreItem, work: RestoreWork, steps: Sequence[Step], gates: Gates) -> ItemResult:
-        prefix, restored, error = f"{item.key}.", Restored.FAILED, None
-        try:
-            self.engine.run(hold, steps, prefix=prefix, stop=self.stop, before=gates.wait)
-            restored = Restored.DONE
-        except Parked:
-            restored = Restored.PARKED
-        except DrError as failure:
-            if failure.kind in (FENCED, LOCKED):
-                raise
-            error = failure
-        finally:
-            # also after a bug, or those who wait for this item would wait for ever
-            gates.close(item.planned.source.component, restored is Restored.DONE)
-        done = tuple(hold.outcomes[prefix + step.name] for step in steps if prefix + step.name in hold.outcomes)
-        outcomes = {outcome.step.removeprefix(prefix): outcome.data for outcome in done}
-        return ItemResult(item, work, restored, outcomes, done, error)
-
     def _end(self, hold: Hold, results: Sequence[ItemResult]) -> None:
         failed = [f"{result.item.key}: {result.error.message}" for result in results if result.error]
         if failed:
@@ -171,33 +136,23 @@ class RestoreRunner:
             hold.end(RunState.COMMITTED, f"{len(results)} restored")
 
 
-class Gates:
-    """A step may wait until whole other components are restored."""
+def works_of(plan: RestorePlan, items: Sequence[RestoreItem]) -> tuple[RestoreWork, ...]:
+    """What each restorer is given."""
+    return tuple(RestoreWork(plan.id, item.planned, item.manifest, item.vault, siblings(plan, item)) for item in items)
 
-    def __init__(self, components: Sequence[str]) -> None:
-        self._left = {name: components.count(name) for name in components}
-        self._failed: set[str] = set()
-        self._changed = threading.Condition()
 
-    def close(self, component: str, good: bool) -> None:
-        """One item of that component has come to its end."""
-        with self._changed:
-            self._left[component] -= 1
-            if not good:
-                self._failed.add(component)
-            self._changed.notify_all()
+def chains_of(items: Sequence[RestoreItem], recipes: Sequence[Sequence[Step]]) -> list[Chain[Step]]:
+    """For the graph."""
+    return [Chain(item.key, item.planned.source.component, steps) for item, steps in zip(items, recipes, strict=True)]
 
-    def wait(self, step: Step) -> None:
-        """Returns when all that `step` comes after is restored (what the plan lacks is not waited for). Raises DrError
-        RESTORE_FAILED when it never will be."""
-        with self._changed:
-            for name in step.after:
-                self._changed.wait_for(partial(self._settled, name))
-                if name in self._failed:
-                    raise DrError(RESTORE_FAILED, f"{step.name} needs {name}, which was not restored")
 
-    def _settled(self, name: str) -> bool:
-        return name in self._failed or self._left.get(name, 0) == 0
+def result_of(hold: Hold, item: RestoreItem, work: RestoreWork, steps: Sequence[Step], end: Ending) -> ItemResult:
+    """Of one item, with the outcomes of earlier runs."""
+    prefix = f"{item.key}."
+    done = tuple(hold.outcomes[prefix + step.name] for step in steps if prefix + step.name in hold.outcomes)
+    outcomes = {outcome.step.removeprefix(prefix): outcome.data for outcome in done}
+    restored = Restored.PARKED if end.parked else Restored.FAILED if end.error else Restored.DONE
+    return ItemResult(item, work, restored, outcomes, done, end.error)
 
 
 def siblings(plan: RestorePlan, own: RestoreItem) -> Mapping[str, str]:
@@ -207,15 +162,3 @@ def siblings(plan: RestorePlan, own: RestoreItem) -> Mapping[str, str]:
         (item for item in plan.items if item != own.planned), key=lambda item: item.domain is own.planned.domain
     )
     return {f"{item.source.component}.{name}": value for item in others for name, value in item.target.names.items()}
-
-
-def refuse_circles(items: Sequence[RestoreItem], recipes: Sequence[Sequence[Step]]) -> None:
-    """Raises DrError REJECTED when components wait for each other (also through others)."""
-    after: dict[str, set[str]] = {item.planned.source.component: set() for item in items}
-    for item, steps in zip(items, recipes, strict=True):
-        after[item.planned.source.component] |= {name for step in steps for name in step.after}
-    while ready := [name for name, names in after.items() if not names & after.keys()]:
-        for name in ready:
-            del after[name]
-    if after:
-        raise DrError(REJECTED, f"the restores of {' and '.join(sorted(after))} wait for each other")

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dr.model.drills import DrillOrder, RowKey
-from dr.model.evidence import DrillRow, LostWrites, Recovery, StepTiming, Verdict
+from dr.model.evidence import Clocks, DrillRow, Loss, LostWrites, Recovery, StepTiming, Tried, Verdict
 from dr.model.plans import PlannedRestore
-from dr.model.points import Check, Gap
-from dr.model.runs import StepOutcome
+from dr.model.points import Check
+from dr.model.runs import Stamp, StepOutcome
 from dr.model.strategy import FailureDomain, Objective, Strategy
 from dr.plan.judge import judge, loss, undrilled, witness_check
 from dr.plan.modes import MODES
+from dr.run.drillplan import NotPlanned
 from dr.run.measured import CHECK_STEP, VERIFY_STEP, decode_checks, decode_lost
 
 _NEW_CLUSTER = frozenset({FailureDomain.CLUSTER, FailureDomain.REGION, FailureDomain.PROJECT})
@@ -25,20 +26,10 @@ class ItemResult:
     item: PlannedRestore
     outcomes: tuple[StepOutcome, ...]
     error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NotPlanned:
-    """A row that the scenario covers and that could not even be planned; that fails it."""
-
-    key: RowKey
-    source: str
-    reason: str
-
-
-def gap_reason(gap: Gap) -> str:
-    """The gap as a finding."""
-    return f"{gap.source}: cannot be restored: {gap.reason}"
+    tried: tuple[Tried, ...] = ()
+    """Copies of a search, this one among them."""
+    ended: Stamp | None = None
+    """Of the search: only then it was known that this copy is the one."""
 
 
 def judged_rows(
@@ -79,19 +70,14 @@ def _measured_row(order: DrillOrder, objective: Objective, result: ItemResult) -
     by_step = {outcome.step: outcome for outcome in result.outcomes}
     last = by_step.get(CHECK_STEP)
     lost = decode_lost(last.data["lost"]) if last else None
-    mode = MODES.get(result.item.source.kind)
+    source, domain = str(result.item.source), result.item.domain
     row = DrillRow(
         component=objective.component,
-        domain=result.item.domain,
-        source=str(result.item.source),
+        domain=domain,
+        source=source,
         verdict=Verdict.FAILED,
         rto=_recovery(order, objective, result),
-        rpo=loss(
-            objective.rpo.total_seconds(),
-            lost,
-            guaranteed=mode is not None and result.item.domain in mode.guaranteed,
-            promise=mode.promise if mode else "",
-        ),
+        rpo=_loss(order, objective, result, lost),
         instant=result.item.instant,
         point=result.item.point.name if result.item.point else result.item.method,
         objects=_objects(by_step),
@@ -99,8 +85,24 @@ def _measured_row(order: DrillOrder, objective: Objective, result: ItemResult) -
         checks=_checks(by_step, lost),
         findings=(result.error,) if result.error else (),
         point_sha256=result.item.point.sha256 if result.item.point else "",
+        tried=result.tried,
     )
-    return judge(row, lost, order.disaster_at)
+    return judge(row, lost, order.disaster_of(source, domain))
+
+
+def _loss(order: DrillOrder, objective: Objective, result: ItemResult, lost: LostWrites | None) -> Loss:
+    """Of an old point by lot that no witness remembers, what lies between the restored and the requested instant."""
+    item, mode = result.item, MODES.get(result.item.source.kind)
+    measured = loss(
+        objective.rpo.total_seconds(),
+        lost,
+        guaranteed=mode is not None and item.domain in mode.guaranteed,
+        promise=mode.promise if mode else "",
+    )
+    drawn = order.lot(str(item.source), item.domain)
+    if lost is not None or drawn is None:
+        return measured
+    return replace(measured, bound_s=max(0.0, (drawn.requested - item.instant).total_seconds()))
 
 
 def _recovery(order: DrillOrder, objective: Objective, result: ItemResult) -> Recovery:
@@ -117,9 +119,19 @@ def _recovery(order: DrillOrder, objective: Objective, result: ItemResult) -> Re
         for outcome in result.outcomes
     )
     ends = [timing.end_s for timing in steps if timing.step == CHECK_STEP]
+    if ends and result.ended:
+        ends = [before + result.ended.seconds_since(order.declared)]
     measured = ends[0] if ends and not result.error else None
     detection = (order.declared.wall - order.disaster_at).total_seconds()
-    return Recovery(objective.rto.total_seconds(), measured, detection, (*declared, *steps))
+    clocks = clocks_of(detection, measured, before, steps) if measured is not None else None
+    return Recovery(objective.rto.total_seconds(), measured, detection, (*declared, *steps), clocks)
+
+
+def clocks_of(detection: float, measured: float, declared: float, steps: Sequence[StepTiming]) -> Clocks:
+    """Decide, restore and verify add up to `measured`. What was declared to take besides is restoring."""
+    verify = sum(one.end_s - one.start_s for one in steps if one.step in (VERIFY_STEP, CHECK_STEP))
+    restore = declared + steps[-1].end_s - steps[0].start_s - verify
+    return Clocks(detection, measured - restore - verify, restore, verify)
 
 
 def declared_steps(order: DrillOrder, domain: FailureDomain) -> tuple[StepTiming, ...]:

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dr.model.drills import Scenario
+from dr.model.drills import Choice, Scenario
 from dr.model.strategy import Objective, Strategy
 from dr.model.timeline import format_duration
 from dr.plan.due import Schedule
 from dr.plan.modes import MODES
 from dr.plan.permissions import CAPTURE, PRUNE, RESTORE
+from dr.plan.quarters import QUARTER
 from dr.schedules.cron import firing_for
 
 LONGEST_NAME = 52
 """Kubernetes adds eleven characters for the Job."""
-QUARTERLY = "quarterly"
 VERIFY_BACK = timedelta(days=8)
 """A weekly verification looks a day further back than a week, so that a late one leaves no point out."""
 _TEARDOWN = timedelta(hours=1)
@@ -87,7 +87,8 @@ def _because(row: Objective, cadence: timedelta, every: timedelta) -> str:
 
 
 def upkeep_jobs(strategy: Strategy, scenarios: Iterable[Scenario]) -> tuple[Job, ...]:
-    """Prune, verify, drill: what the service does not do itself. Nightly drills come suspended: they cost what a restore costs."""
+    """Prune, verify, drill: what the service does not do itself. Each row has its small drill every night, the whole exercise is
+    due each calendar quarter."""
     prune = Job(
         name="dr-prune",
         why="Daily: what the retention lets go gets a tombstone, and after its grace is deleted",
@@ -109,13 +110,38 @@ def upkeep_jobs(strategy: Strategy, scenarios: Iterable[Scenario]) -> tuple[Job,
         retries=1,
     )
     drills = [_drill(strategy, scenario, number) for number, scenario in enumerate(_drillable(strategy, scenarios))]
-    return (prune, verify, *drills)
+    return (prune, verify, *drills, *([_reap()] if drills else []))
+
+
+def _reap() -> Job:
+    return Job(
+        name="dr-reap",
+        why="Hourly: what a drill that died left behind goes, once it has expired",
+        args=("drill", "reap"),
+        identity=RESTORE,
+        schedule="11 * * * *",
+        deadline=timedelta(hours=1),
+        late=timedelta(minutes=30),
+        retries=0,
+    )
 
 
 def _drillable(strategy: Strategy, scenarios: Iterable[Scenario]) -> list[Scenario]:
-    """Those of which at least one row is captured, and can be judged without a person who brings a writer's record."""
-    judged = _witnessed(strategy)
-    return [scenario for scenario in scenarios if judged & {key.component for key in scenario.rows}]
+    """Those that run by the calendar and of which at least one row is captured, and can be judged without a person who brings a
+    writer's record."""
+    return [scenario for scenario in scenarios if scenario.every and _judged(strategy, scenario)]
+
+
+def _judged(strategy: Strategy, scenario: Scenario) -> list[str]:
+    """Components of the scenario that can be judged: an old point is judged by the instant that it restores, a new one by the
+    living source or by a writer's record."""
+    covered = dict.fromkeys(key.component for key in scenario.rows)
+    known = _captured(strategy) if scenario.choice is Choice.RANDOM else _witnessed(strategy)
+    return [component for component in covered if component in known]
+
+
+def _captured(strategy: Strategy) -> set[str]:
+    return {row.component for row in strategy.objectives if row.sources}
 
 
 def _witnessed(strategy: Strategy) -> set[str]:
@@ -125,27 +151,28 @@ def _witnessed(strategy: Strategy) -> set[str]:
 
 
 def _drill(strategy: Strategy, scenario: Scenario, number: int) -> Job:
-    quarterly = scenario.name == QUARTERLY
-    when = "0 6 1 1,4,7,10 *" if quarterly else f"17 {1 + number % 3} * * *"
+    """A quarterly one fires each day: `--if-due` decides by the calendar and by what was drilled, so that a firing that was
+    missed, or a drill that died, costs a day and not a quarter."""
+    quarterly = scenario.every == QUARTER
+    when = "0 6 * * *" if quarterly else f"{17 + 7 * (number % 6)} {1 + number % 3} * * *"
     rtos = [row.rto for key in scenario.rows if (row := strategy.objective(key.component)) and row.sources]
     return Job(
         name=job_name("drill", scenario.name),
-        why=f"{'Quarterly' if quarterly else 'Nightly'}: {' '.join(scenario.why.split())}",
-        args=("drill", "run", scenario.name, *_narrowed(strategy, scenario)),
+        why=f"{'Each calendar quarter' if quarterly else 'Nightly'}: {' '.join(scenario.why.split())}",
+        args=("drill", "run", scenario.name, "--if-due", *_narrowed(strategy, scenario)),
         identity=RESTORE,
         schedule=when,
         # past its rows' objectives the drill has failed; it still needs time to take away what it made
         deadline=sum(rtos, timedelta(0)) + _TEARDOWN,
         late=timedelta(hours=1),
         retries=0,
-        suspended=not quarterly,
     )
 
 
 def _narrowed(strategy: Strategy, scenario: Scenario) -> tuple[str, ...]:
     """`--component` for each row that can be judged, when some can't."""
     covered = dict.fromkeys(key.component for key in scenario.rows)
-    judged = [component for component in covered if component in _witnessed(strategy)]
+    judged = _judged(strategy, scenario)
     return () if len(judged) == len(covered) else tuple(word for name in judged for word in ("--component", name))
 
 

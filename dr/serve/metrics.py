@@ -34,6 +34,7 @@ GOOD = ("committed", "already")
 """The slot has its point."""
 _SOURCE = ("component", "source")
 _ROW = ("component", "source", "domain")
+_SCENARIO = ("scenario",)
 
 
 @dataclass(slots=True)
@@ -242,3 +243,10 @@ def _drills(overview: Overview) -> Iterable[GaugeMetricFamily]:
     yield _by(_ROW, "dr_last_proof_timestamp_seconds", "When the proven point was restored by a drill.", proven)
     took = [(labels, mark.recovery_s) for labels, mark in last if mark.recovery_s is not None]
     yield _by(_ROW, "dr_last_drill_recovery_seconds", "Declaration to the last check.", took)
+    due = [((one.scenario,), one.standing.next.timestamp()) for one in overview.exercises if one.standing.next]
+    yield _by(_SCENARIO, "dr_next_drill_timestamp_seconds", "When the drill is due by the calendar.", due)
+    late = [((one.scenario,), float(one.standing.late)) for one in overview.exercises]
+    yield _by(_SCENARIO, "dr_drill_late", "1 when it should have been run long ago.", late)
+    if overview.at_risk is not None:
+        risk = [((), overview.at_risk.percent / 100)]
+        yield _by((), "dr_sla_credit_at_risk_ratio", "Share of the month's fee, by the last drills.", risk)

@@ -77,6 +77,8 @@ class KeySettings:
 
     primary: str = ""
     secondary: str = ""
+    evidence: str = ""
+    """What drill reports are signed with: a version of a Cloud KMS key, or `file:///path` of a private key; empty: unsigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,7 @@ def _build(values: Mapping[str, _Value], path: Path | None) -> Settings:
             _text(values, "velero.namespace") or VeleroSettings().namespace,
             _text(values, "velero.storageLocation") or VeleroSettings().storage_location,
         ),
-        keys=KeySettings(_key_url(values, "keys.primary"), _key_url(values, "keys.secondary")),
+        keys=KeySettings(*(_key_url(values, f"keys.{entry.name}") for entry in fields(KeySettings))),
         lease=LeaseSettings(
             _text(values, "lease.name"),
             _text(values, "lease.namespace") or LeaseSettings().namespace,

@@ -12,6 +12,9 @@ _URL = r"^(gs://[a-z0-9][a-z0-9._-]*(/.*)?|file://.+)$"
 _HTTP = r"^https?://[^/]+/?$"
 _ADDRESS = r"^[^/:]+:\d+$"
 _KEY = r"^(gcp-kms://projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+|file://.+)$"
+_SIGNING = (
+    r"^(gcp-kms://projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[0-9]+|file://.+)$"
+)
 _WEB = r"^https?://\S+$"
 _SPAN = r"^\d+(\.\d+)?(ms|s|m|h)$"
 _ANY = r"^\S(.*\S)?$"
@@ -55,6 +58,10 @@ KEYS: Mapping[str, Key] = {
     "caFile": Key(_ANY, "pki/ca.pem"),
     "keys.primary": Key(
         _KEY, "gcp-kms://projects/p/locations/us-central1/keyRings/r/cryptoKeys/k or file:///etc/dr/key"
+    ),
+    "keys.evidence": Key(
+        _SIGNING,
+        "gcp-kms://projects/p/locations/us-east1/keyRings/r/cryptoKeys/evidence/cryptoKeyVersions/1 or file:///etc/dr/evidence.pem",
     ),
     "keys.secondary": Key(_KEY, "gcp-kms://projects/p/locations/us-east1/keyRings/r/cryptoKeys/k"),
     "lease.namespace": Key(_NAME, "dr-system"),
@@ -145,6 +152,8 @@ vaults:
 # keys:
 #   primary: gcp-kms://projects/{project}/locations/us-central1/keyRings/dr/cryptoKeys/config
 #   secondary: gcp-kms://projects/{project}/locations/us-east1/keyRings/dr/cryptoKeys/config
+# Reports of drills are signed by this one; without it they say that they are unsigned.
+#   evidence: gcp-kms://projects/{project}/locations/us-east1/keyRings/dr/cryptoKeys/evidence/cryptoKeyVersions/1
 
 # Several replicas of `dr run`: the holder of this Lease works.
 # lease: {{name: dr, namespace: dr-system, duration: 15s}}

@@ -30,6 +30,7 @@ def contradictions(parsed: StrategyFile) -> Iterator[Fault]:
 
 def _row(row: ObjectiveEntry) -> Iterator[Fault]:
     yield from _times(row)
+    yield from _sizes(row)
     for index, domain in enumerate(row.domains):
         if domain in row.domains[:index]:
             yield ("domains", index), f"{domain} is listed twice"
@@ -40,6 +41,15 @@ def _row(row: ObjectiveEntry) -> Iterator[Fault]:
                 f"{source.kind} belongs to the row {KIND_COMPONENT[source.kind]}, not to {row.component}",
             )
         yield from ((("sources", index, *steps), message) for steps, message in _source(source))
+
+
+def _sizes(row: ObjectiveEntry) -> Iterator[Fault]:
+    if row.declared_size and len(row.sources) > 1:
+        yield ("declaredSize",), f"stands beside {len(row.sources)} sources: say it of each source"
+    places = [((), row.declared_size), *((("sources", i), one.declared_size) for i, one in enumerate(row.sources))]
+    for steps, size in places:
+        if size and not (size.bytes or size.objects):
+            yield (*steps, "declaredSize"), "says neither bytes nor objects"
 
 
 def _times(row: ObjectiveEntry) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from dr.errors import DrError
 from dr.model.ids import SourceId
-from dr.model.strategy import Keep, Objective, Place, SourceSpec, Strategy
+from dr.model.strategy import Credit, DeclaredSize, Keep, Objective, Place, SourceSpec, Strategy
 from dr.strategy.contradictions import contradictions
 from dr.strategy.schema import ObjectiveEntry, SourceEntry, StrategyFile
 from dr.strategy.yamlfile import Step, YamlFile, read_yaml, read_yaml_path
@@ -37,6 +37,7 @@ def _strategy(document: YamlFile, content: bytes) -> Strategy:
         margin=parsed.margin,
         sha256=hashlib.sha256(content).hexdigest(),
         prices=parsed.prices,
+        credits=tuple(Credit(one.rto_at_least, one.percent) for one in parsed.credits),
     )
 
 
@@ -44,10 +45,10 @@ def _validated(document: YamlFile) -> StrategyFile:
     try:
         return StrategyFile.model_validate(document.data)
     except ValidationError as error:
-        raise _first_fault(document, error) from None
+        raise first_fault(document, error) from None
 
 
-def _first_fault(document: YamlFile, error: ValidationError) -> DrError:
+def first_fault(document: YamlFile, error: ValidationError) -> DrError:
     """The topmost fault in the file, as one sentence; the others are counted."""
     entries = [(_steps(document, entry["loc"]), entry) for entry in error.errors()]
     # a missing key comes last: most often it is there under a wrong name, and that fault says more
@@ -112,15 +113,17 @@ def _objective(parsed: StrategyFile, row: ObjectiveEntry) -> Objective:
         rto=row.rto,
         rpo=row.rpo,
         domains=tuple(row.domains),
-        sources=tuple(_source(parsed, row.component, source) for source in row.sources),
+        sources=tuple(_source(parsed, row, source) for source in row.sources),
         keep=Keep(**row.retain.model_dump()),
+        approved_by=row.approved_by or parsed.approved_by,
     )
 
 
-def _source(parsed: StrategyFile, component: str, source: SourceEntry) -> SourceSpec:
-    place = source.place or parsed.place
+def _source(parsed: StrategyFile, row: ObjectiveEntry, source: SourceEntry) -> SourceSpec:
+    place, size = source.place or parsed.place, source.declared_size or row.declared_size
     return SourceSpec(
-        id=SourceId(component, source.kind, source.name),
+        id=SourceId(row.component, source.kind, source.name),
         place=Place(place.project, place.location.lower()),
         options=source.plain_options(place),
+        size=DeclaredSize(size.bytes or 0, size.objects or 0) if size else None,
     )

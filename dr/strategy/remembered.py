@@ -13,9 +13,19 @@ from typing import Any
 
 from dr import __version__
 from dr.model.ids import SourceId
-from dr.model.strategy import FailureDomain, Frequency, Keep, Objective, Place, SourceSpec, Strategy
+from dr.model.strategy import (
+    Credit,
+    DeclaredSize,
+    FailureDomain,
+    Frequency,
+    Keep,
+    Objective,
+    Place,
+    SourceSpec,
+    Strategy,
+)
 
-SHAPE = f"{__version__}-2"
+SHAPE = f"{__version__}-4"
 """Of what is kept here; what another version kept is not read."""
 
 
@@ -55,23 +65,33 @@ def _plain(strategy: Strategy) -> Mapping[str, object]:
         }
         for row in strategy.objectives
     ]
-    return {"name": strategy.name, "margin": strategy.margin, "prices": dict(strategy.prices), "rows": rows}
+    credits = [[one.rto_at_least.total_seconds(), one.percent] for one in strategy.credits]
+    head = {"name": strategy.name, "margin": strategy.margin, "prices": dict(strategy.prices)}
+    return {**head, "credits": credits, "rows": rows}
 
 
 def _plain_source(spec: SourceSpec) -> Mapping[str, object]:
-    return {"id": str(spec.id), "place": [spec.place.project, spec.place.location], "options": dict(spec.options)}
+    place, size = [spec.place.project, spec.place.location], spec.size and [spec.size.bytes, spec.size.objects]
+    return {"id": str(spec.id), "place": place, "options": dict(spec.options), "size": size}
 
 
 def _strategy(body: Mapping[str, Any], sha256: str) -> Strategy:
     rows = tuple(_row(row) for row in body["rows"])
-    return Strategy(body["name"], rows, margin=body["margin"], sha256=sha256, prices=body["prices"])
+    credits = tuple(Credit(timedelta(seconds=seconds), percent) for seconds, percent in body["credits"])
+    return Strategy(body["name"], rows, body["margin"], sha256, body["prices"], credits)
 
 
 def _row(row: Mapping[str, Any]) -> Objective:
     retention, rto, rpo = (timedelta(seconds=value) for value in row["seconds"])
     domains = tuple(map(FailureDomain, row["domains"]))
     sources = tuple(
-        SourceSpec(SourceId.parse(one["id"]), Place(*one["place"]), one["options"]) for one in row["sources"]
+        SourceSpec(
+            SourceId.parse(one["id"]),
+            Place(*one["place"]),
+            one["options"],
+            DeclaredSize(*one["size"]) if one["size"] else None,
+        )
+        for one in row["sources"]
     )
     return Objective(
         row["component"], Frequency(row["frequency"]), retention, rto, rpo, domains, sources, Keep(*row["keep"])

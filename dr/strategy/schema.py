@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_network
@@ -11,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from dr.model.strategy import FailureDomain, Frequency
 from dr.model.timeline import parse_duration
+from dr.strategy.sizes import ByteSize
 
 DURATION_PATTERN = r"^(0|(\d+(\.\d+)?(ms|s|m|h|d|w|y)\s*)+)$"
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
@@ -47,7 +49,16 @@ def _cidr(value: object) -> str:
         raise ValueError(f"{value!r} is not a network; write for example 10.0.0.0/8") from None
 
 
-Cidr = Annotated[str, BeforeValidator(_cidr)]
+def _egress(value: object) -> str:
+    with_port = re.fullmatch(r"(.+/\d+):(\d{1,5})", str(value))
+    if with_port is None:
+        return _cidr(value)
+    if not 0 < int(with_port[2]) < 65536:
+        raise ValueError(f"{value!r} has no valid port; write for example 10.1.2.3/32:443")
+    return f"{_cidr(with_port[1])}:{with_port[2]}"
+
+
+Egress = Annotated[str, BeforeValidator(_egress)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -70,6 +81,17 @@ class Cutover(_Entry):
     config_map: Text = Field(alias="configMap")
     key: Text
     workload: Name
+    healthy_within: DurationText | None = Field(default=None, alias="healthyWithin")
+    """An application that is not healthy on the restored database by then is pointed back; 15 minutes."""
+
+
+class ProbeEntry(_Entry):
+    """A Pod that tries to get out of a contained copy, before anything is restored into it."""
+
+    image: Text
+    """With a Python in it: that of `dr`."""
+    endpoints: list[Annotated[str, Field(pattern=r"^.+:\d+$")]] = Field(default_factory=list)
+    """What it tries to reach, `host:port`: production's own. None: the API server."""
 
 
 class VeleroOptions(_Entry):
@@ -78,6 +100,8 @@ class VeleroOptions(_Entry):
     namespaces: list[Name] = Field(default_factory=list)
     namespace_selector: dict[str, str] = Field(default_factory=dict, alias="namespaceSelector")
     """Labels; every namespace that carries all of them is captured too."""
+    tenant_label: str = Field(default="", alias="tenantLabel")
+    """The label of a namespace whose value says which tenant's it is, for `dr restore --tenant`."""
     exclude_volumes: list[Text] = Field(default_factory=list, alias="excludeVolumes")
     """Patterns `namespace/claim` of volumes whose data is not wanted; any other that Velero skips fails the point."""
     snapshot_volumes: bool = Field(default=True, alias="snapshotVolumes")
@@ -91,8 +115,11 @@ class VeleroOptions(_Entry):
         default=None, alias="veleroTtl"
     )
     """How long Velero keeps its own copy, as Velero writes it; the vault's copy is kept for the row's retention."""
-    allow_egress: list[Cidr] = Field(default_factory=list, alias="allowEgress")
-    """What a contained copy may reach."""
+    allow_egress: list[Egress] = Field(default_factory=list, alias="allowEgress")
+    """What a contained copy may reach: networks, with a TCP port where one is meant."""
+    replace_secrets: list[Text] = Field(default_factory=list, alias="replaceSecrets")
+    """Patterns `namespace/name` of external credentials: a contained copy gets inert values instead."""
+    probe: ProbeEntry | None = None
     cutover: Cutover | None = None
 
 
@@ -111,6 +138,8 @@ class FirestoreOptions(_Entry):
     deadline: DurationText | None = None
     delete_protection: bool = Field(default=True, alias="deleteProtection")
     """Of a database that a real restore creates."""
+    tenant_documents: Text = Field(default="tenants/{tenant}", alias="tenantDocuments")
+    """The document under which everything of a tenant is; `{tenant}` stands for its id."""
     cutover: Cutover | None = None
 
 
@@ -133,6 +162,8 @@ class KubernetesOptions(_Entry):
     namespaces: list[Name] = Field(default_factory=list)
     namespace_selector: dict[str, str] = Field(default_factory=dict, alias="namespaceSelector")
     """Labels; every namespace that carries all of them is captured too."""
+    tenant_label: str = Field(default="", alias="tenantLabel")
+    """The label of a namespace whose value says which tenant's it is, for `dr restore --tenant`."""
     kinds: list[Text] = Field(default_factory=lambda: list(CONFIG_KINDS))
     """Resources, `plural.group`."""
     custom_resources: list[Text] = Field(default_factory=list, alias="customResources")
@@ -143,6 +174,8 @@ class KubernetesOptions(_Entry):
     """An idle log says this often that nothing happened."""
     pack_every: DurationText = Field(default="1d", alias="packEvery")
     """Segments of the change log are rolled into one recovery point this often."""
+    replace_secrets: list[Text] = Field(default_factory=list, alias="replaceSecrets")
+    """Patterns `namespace/name` of external credentials: a contained copy gets inert values instead."""
     cutover: Cutover | None = None
     """Restored beside a database, that key names the restored one, not the one of the log."""
 
@@ -164,9 +197,19 @@ class PubsubOptions(_Entry):
     """So long an entry may be on its way through the sink: a drill without a writer's record judges only older ones."""
 
 
+class SizeEntry(_Entry):
+    """How large production is; what is not said is not projected to."""
+
+    bytes: ByteSize | None = None
+    """Of one recovery point, as `dr points list` shows it."""
+    objects: Annotated[int, Field(ge=1)] | None = None
+    """Documents or objects in it."""
+
+
 class _Source(_Entry):
     name: Name
     place: PlaceEntry | None = None
+    declared_size: SizeEntry | None = Field(default=None, alias="declaredSize")
 
 
 class VeleroSource(_Source):
@@ -238,6 +281,17 @@ class ObjectiveEntry(_Entry):
     sources: list[SourceEntry] = Field(default_factory=list)
     retain: KeepEntry = KeepEntry()
     """Only ever longer than `retention`."""
+    approved_by: str = Field(default="", alias="approvedBy")
+    """Who approved this row's targets; else the table's."""
+    declared_size: SizeEntry | None = Field(default=None, alias="declaredSize")
+    """Of the row's one source; with several, each says its own."""
+
+
+class CreditEntry(_Entry):
+    """A recovery that takes so long or longer gives that share of the month's fee back."""
+
+    rto_at_least: Duration = Field(alias="rtoAtLeast")
+    percent: Annotated[float, Field(gt=0, le=100)]
 
 
 class StrategyFile(_Entry):
@@ -248,10 +302,16 @@ class StrategyFile(_Entry):
     name: Name
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the RPO kept free when a cadence is derived."""
+    approved_by: str = Field(default="", alias="approvedBy")
+    """Who approved the targets, and when: `Jane Doe, CTO, 2026-01-15`. Stands in every drill's evidence."""
     place: PlaceEntry = PlaceEntry()
     """Where sources live that do not say otherwise."""
     prices: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """US dollars that replace list prices, by name."""
+    credits: list[CreditEntry] = Field(
+        default_factory=lambda: [CreditEntry(rtoAtLeast="4h", percent=25)]  # type: ignore[arg-type]
+    )
+    """Of the service level agreement; `[]`: there is none."""
     objectives: list[ObjectiveEntry] = Field(min_length=1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -143,7 +143,11 @@ class Firestore:
     # --- documents
 
     def documents(self, project: str, database: str, at: datetime | None = None) -> Iterator[tuple[str, Any]]:
-        """(path, protobuf fields) of every document in name order, all of one instant: `at`, or the first answer's.
+        """(path, protobuf fields) of every document in name order, all of one instant: `at`, or the first answer's."""
+        return ((path, fields) for path, fields, _ in self.versions(project, database, at))
+
+    def versions(self, project: str, database: str, at: datetime | None = None) -> Iterator[tuple[str, Any, datetime]]:
+        """As `documents`, each with the instant of its last change.
 
         A broken stream goes on after the last document, at the same instant.
         """
@@ -156,7 +160,8 @@ class Firestore:
                     if answer._pb.HasField("document"):
                         document = answer._pb.document
                         last, failures = document.name, 0
-                        yield document.name.partition("/documents/")[2], document.fields
+                        changed = document.update_time.ToDatetime(UTC)
+                        yield document.name.partition("/documents/")[2], document.fields, changed
                 return
             except Exception as error:
                 failure = translate(error, f"read the documents of {database}")
@@ -183,12 +188,17 @@ class Firestore:
         from google.cloud.firestore_v1 import types
 
         everything = types.StructuredQuery.CollectionSelector(all_descendants=True)
+        return self.counted(project, database, types.StructuredQuery(from_=[everything]))
+
+    def counted(self, project: str, database: str, query: Any) -> int:
+        """How many documents a `StructuredQuery` finds."""
+        preload(DATA)
+        from google.cloud.firestore_v1 import types
+
         count = types.StructuredAggregationQuery.Aggregation(alias="n", count={})
-        query = types.StructuredAggregationQuery(
-            structured_query=types.StructuredQuery(from_=[everything]), aggregations=[count]
-        )
+        whole = types.StructuredAggregationQuery(structured_query=query, aggregations=[count])
         root = path_of(project, database)
-        request = types.RunAggregationQueryRequest(parent=f"{root}/documents", structured_aggregation_query=query)
+        request = types.RunAggregationQueryRequest(parent=f"{root}/documents", structured_aggregation_query=whole)
 
         def ask() -> int:
             stream = self._data.run_aggregation_query(

@@ -20,6 +20,8 @@ from dr.vendors.kubernetes_transport import APPLY, JSON, MERGE, Gone, Transport,
 from dr.vendors.kubernetes_watching import Changes
 from dr.vendors.retry import with_retry
 
+MANAGER = "dr"
+"""The name under which the API server notes our writes (`metadata.managedFields`)."""
 _PAGE = 2000
 """Objects a page of a list: large enough that 5,000 take three calls, small enough to stay within a token's life."""
 
@@ -180,15 +182,23 @@ class Kubernetes:
     def create(self, resource: Resource, body: KubeObject, namespace: str = "") -> KubeObject:
         """Create; CONFLICT when the name is taken, by whomever."""
         path = resource.path(namespace)
-        return self._call("POST", path, "create", resource, body=body, name=name_of(body))
+        query = {"fieldManager": MANAGER}
+        return self._call("POST", path, "create", resource, body=body, query=query, name=name_of(body))
 
     def patch(self, resource: Resource, name: str, body: KubeObject, namespace: str = "") -> KubeObject:
         """JSON merge patch (RFC 7386)."""
         path = resource.path(namespace, name)
-        return self._call("PATCH", path, "patch", resource, body=body, content=MERGE, name=name)
+        query = {"fieldManager": MANAGER}
+        return self._call("PATCH", path, "patch", resource, body=body, content=MERGE, query=query, name=name)
 
     def apply(
-        self, resource: Resource, body: KubeObject, namespace: str = "", manager: str = "dr", *, dry_run: bool = False
+        self,
+        resource: Resource,
+        body: KubeObject,
+        namespace: str = "",
+        manager: str = MANAGER,
+        *,
+        dry_run: bool = False,
     ) -> KubeObject:
         """Server-side apply: creates, or makes exactly the fields of `body` so; repeatable. `dry_run`: all but storing it."""
         name = name_of(body)

@@ -12,6 +12,7 @@ import click
 
 from lab.node.agent import Agent, Registration, directory_for
 from lab.node.api import Api, Manifest
+from lab.node.confine import Confinement
 from lab.node.identity import PodIdentities
 from lab.node.images import ROOT, ImageTable
 from lab.node.pod import Node
@@ -42,7 +43,8 @@ def main(
 ) -> None:
     """Register a node and run its pods as local processes; prints READY once registered."""
     directory = directory_for(directory)
-    node = Node(Api.open(kubeconfig, connections=32), name, directory, ImageTable.load(images), backoff)
+    api = Api.open(kubeconfig, connections=32)
+    node = Node(api, name, directory, ImageTable.load(images), backoff, Confinement(api, directory))
     pairs = dict(label.split("=", 1) for label in labels)
     registration = Registration(name, pairs, (WORKLOAD_TAINT,) if taint else ())
     identities = PodIdentities.open(node.api, iam) if iam else None

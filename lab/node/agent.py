@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.node.api import MERGE, STRATEGIC, Api, ApiError, Manifest, Unreachable
+from lab.node.confine import POLICIES
+from lab.node.environment import ConfigError
 from lab.node.identity import PodIdentities, refused
 from lab.node.metadata import Identity, MetadataServer
 from lab.node.pod import Node, PodRunner, sweep
@@ -97,8 +99,8 @@ class Agent:
             await self._metadata.start()
         await self._register()
         loop = asyncio.get_running_loop()
-        watching = threading.Thread(target=self._watch_or_stop, args=(loop, stop), daemon=True)
-        watching.start()
+        for watch in (self._watch, self._watch_policies):
+            threading.Thread(target=self._watch_or_stop, args=(watch, loop, stop), daemon=True).start()
         heartbeat = asyncio.create_task(self._heartbeat())
         ready()
         await stop.wait()
@@ -140,10 +142,15 @@ class Agent:
         lease: Manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
         await asyncio.to_thread(_create_or_patch, api, LEASES, f"{LEASES}/{name}", lease | {"spec": spec})
 
-    def _watch_or_stop(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    def _watch_or_stop(
+        self,
+        watch: Callable[[asyncio.AbstractEventLoop], None],
+        loop: asyncio.AbstractEventLoop,
+        stop: asyncio.Event,
+    ) -> None:
         """An agent that sees nothing any more must not look alive."""
         try:
-            self._watch(loop)
+            watch(loop)
         finally:
             loop.call_soon_threadsafe(stop.set)
 
@@ -161,6 +168,31 @@ class Agent:
             except (ApiError, Unreachable) as error:
                 print(f"watch starts over: {error}", flush=True)
             threading.Event().wait(WATCH_RETRY_SECONDS)
+
+    def _watch_policies(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """A policy that comes, changes or goes counts for the pods that run already."""
+        api = self._node.api
+        while True:
+            try:
+                found = api.get(POLICIES)
+                version = found["metadata"]["resourceVersion"]
+                self._confine({policy["metadata"]["namespace"] for policy in found["items"]})
+                while True:
+                    for kind, policy in api.watch(POLICIES, version):
+                        version = policy["metadata"]["resourceVersion"]
+                        if kind != "BOOKMARK":
+                            self._confine({policy["metadata"]["namespace"]})
+            except (ApiError, Unreachable) as error:
+                print(f"watch of the policies starts over: {error}", flush=True)
+            threading.Event().wait(WATCH_RETRY_SECONDS)
+
+    def _confine(self, namespaces: set[str]) -> None:
+        for runner in list(self._runners.values()):
+            if runner.pod["metadata"]["namespace"] in namespaces and not runner.finished:
+                try:
+                    runner.confine()
+                except (ConfigError, ApiError, Unreachable) as error:
+                    print(f"{runner.pod['metadata']['name']}: {error}", flush=True)
 
     def _relist(self, found: list[Manifest]) -> None:
         present = {pod["metadata"]["uid"] for pod in found}

@@ -29,7 +29,7 @@ CALM_SECONDS = 600.0  # a container that ran this long starts over with the firs
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What a pod gives to each of its containers. `env` and `mounts` may block on the API server."""
+    """What a pod gives to each of its containers. `env`, `mounts` and `confine` may block on the API server."""
 
     directory: Path
     logs: Path
@@ -39,6 +39,8 @@ class Sandbox:
     env: Callable[[Manifest], dict[str, str]]
     mounts: Callable[[Manifest], list[dict[str, str]]]
     changed: Callable[[], None]
+    confine: Callable[[], str]
+    """Puts the Pod's egress policies into force; the control group to enter, or an empty text. May block."""
 
 
 class ContainerRunner:
@@ -153,6 +155,7 @@ class ContainerRunner:
             "cwd": spec.get("workingDir") or "/",
             "root": str(root),
             "volumes": box.mounts(spec),
+            "group": box.confine(),
             "kept": sorted({str(ROOT), sys.prefix}),
             "parent": os.getpid(),
             "pid_file": str(self._pid_file),
@@ -179,7 +182,7 @@ class ContainerRunner:
         return "\n".join(lines[-3:])
 
     async def _probe(self, order: Manifest) -> None:
-        target = probes.Target(self._sandbox.ip, _ports(self.spec), self._pid_file, order["env"])
+        target = probes.Target(self._sandbox.ip, _ports(self.spec), self._pid_file, order["env"], order["group"])
         if startup := self.spec.get("startupProbe"):
             await self._started_up(startup, target)
         self._set(self.state.state, ready="readinessProbe" not in self.spec, started=True)

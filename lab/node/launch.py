@@ -42,6 +42,13 @@ def die_with_parent(parent: int) -> None:
         os._exit(137)
 
 
+def enter_group(group: str) -> None:
+    """The pod's control group, before anything of the pod runs; what it starts is in it too."""
+    if group:
+        with open(f"{group}/cgroup.procs", "w") as file:
+            file.write(str(os.getpid()))
+
+
 def enter_namespaces() -> None:
     """Private mounts and processes; without root, inside a user namespace in which we are root."""
     uid, gid = os.geteuid(), os.getegid()
@@ -175,12 +182,14 @@ def supervise(pid: int) -> int:
 
 
 def main(path: str) -> int:
-    """`path`: a JSON file with argv, env, cwd, root (an empty directory), volumes, kept, read_only, parent (pid), pid_file."""
+    """`path`: a JSON file with argv, env, cwd, root (an empty directory), volumes, kept, read_only, group (a control group or
+    ""), parent (pid), pid_file."""
     with open(path) as file:
         spec = json.load(file)
     die_with_parent(int(spec["parent"]))
     os.setsid()
     try:
+        enter_group(str(spec.get("group", "")))
         enter_namespaces()
         build_root(spec["root"], spec["volumes"], spec["kept"], bool(spec.get("read_only")))
     except OSError as error:

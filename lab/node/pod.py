@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lab.node import volumes
 from lab.node.api import STRATEGIC, Api, ApiError, Manifest, Unreachable, pods
+from lab.node.confine import Confinement
 from lab.node.container import RETRY_SECONDS, ContainerRunner, Sandbox
 from lab.node.environment import ConfigError, container_env
 from lab.node.images import ImageTable
@@ -31,6 +32,7 @@ class Node:
     directory: Path
     images: ImageTable
     backoff: float
+    confinement: Confinement
     environment: Callable[[str], Mapping[str, str]] = lambda ip: {}
     """What every container of the pod at an address gets besides: how it finds its metadata server."""
 
@@ -94,7 +96,12 @@ class PodRunner:
             env=self._env,
             mounts=lambda spec: volumes.mounts(spec, self._places),
             changed=self._changed.set,
+            confine=self.confine,
         )
+
+    def confine(self) -> str:
+        """Called in threads."""
+        return self._node.confinement.hold(self.pod, self.ip)
 
     def _volume_set(self) -> volumes.VolumeSet:
         api, host = self._node.api, self._node.directory / "host"
@@ -144,8 +151,9 @@ class PodRunner:
             if self._places:
                 try:
                     await asyncio.to_thread(self._volumes.materialise, self._address())
+                    await asyncio.to_thread(self.confine)
                 except (ConfigError, ApiError, Unreachable, OSError) as error:
-                    print(f"{self._path}: volumes not refreshed: {error}", flush=True)
+                    print(f"{self._path}: volumes and policies not refreshed: {error}", flush=True)
 
     async def _publish(self) -> None:
         while True:
@@ -178,6 +186,7 @@ class PodRunner:
         while report and not await self._remove():
             await asyncio.sleep(RETRY_SECONDS)
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+        await asyncio.to_thread(self._node.confinement.release, self.uid)
 
     async def _remove(self) -> bool:
         if not await self._report():

@@ -20,6 +20,8 @@ class Target:
     ports: Mapping[str, int]
     pid_file: Path
     env: Mapping[str, str]
+    group: str = ""
+    """The control group of the pod's processes, which a probe's command is one of."""
 
     def port(self, value: int | str) -> int:
         return self.ports[value] if isinstance(value, str) and not value.isdigit() else int(value)
@@ -99,7 +101,8 @@ async def _exec(command: list[str], target: Target) -> bool:
     """Runs the command inside the container's namespaces and root, as its environment has it."""
     pid = target.pid_file.read_text()
     user = ["--user", "--preserve-credentials"] if os.geteuid() else []
-    inside = ["nsenter", "--target", pid, *user, "--mount", "--pid", "--root", "--wdns=/", "--", *command]
+    join = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', target.group] if target.group else []
+    inside = [*join, "nsenter", "--target", pid, *user, "--mount", "--pid", "--root", "--wdns=/", "--", *command]
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*inside, stdout=quiet, stderr=quiet, stdin=quiet, env=target.env)
     try:

@@ -21,6 +21,7 @@ locals {
     vault        = var.backup_project
     control      = var.backup_project
     key          = var.backup_project
+    evidence     = var.backup_project
     velero       = var.protected_project
     database     = var.protected_project
     subscription = var.protected_project
@@ -132,6 +133,13 @@ resource "google_kms_crypto_key_iam_member" "config" {
   for_each      = local.key_grants
   crypto_key_id = google_kms_crypto_key.config[each.value.location].id
   role          = google_project_iam_custom_role.dr[each.value.name].id
+  member        = google_service_account.dr[each.value.identity].member
+}
+
+resource "google_kms_crypto_key_iam_member" "evidence" {
+  for_each      = { for name, grant in local.grants : name => grant if grant.where == "evidence" }
+  crypto_key_id = google_kms_crypto_key.evidence.id
+  role          = google_project_iam_custom_role.dr[each.key].id
   member        = google_service_account.dr[each.value.identity].member
 }
 

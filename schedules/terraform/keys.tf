@@ -28,6 +28,22 @@ resource "google_kms_crypto_key" "config" {
   }
 }
 
+# Signs reports of drills (settings: keys.evidence, with a version). Its versions are never destroyed: old reports are verified
+# with their public keys, which stand there as long as they do
+resource "google_kms_crypto_key" "evidence" {
+  name     = "evidence"
+  key_ring = google_kms_key_ring.dr["secondary"].id
+  purpose  = "ASYMMETRIC_SIGN"
+
+  version_template {
+    algorithm        = "EC_SIGN_P256_SHA256"
+    protection_level = "HSM"
+  }
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
 # Encrypts the buckets at rest; it must be where they are
 resource "google_kms_crypto_key" "vaults" {
   name            = "vaults"

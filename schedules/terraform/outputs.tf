@@ -10,7 +10,10 @@ output "vaults" {
 
 output "keys" {
   description = "settings: keys"
-  value       = { for name, key in google_kms_crypto_key.config : name => "gcp-kms://${key.id}" }
+  value = merge(
+    { for name, key in google_kms_crypto_key.config : name => "gcp-kms://${key.id}" },
+    { evidence = "gcp-kms://${google_kms_crypto_key.evidence.id}/cryptoKeyVersions/1" }
+  )
 }
 
 output "identities" {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dr.app.verifying import verify_file
 from tests.lab.command import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -81,6 +82,17 @@ def test_the_report_stands_alone_in_all_its_forms(demo: tuple[Path, str]) -> Non
     assert "src=" not in page
     cases = ET.parse(demo[0] / "report.xml").getroot().iter("testcase")
     assert len(list(cases)) >= 20
+
+
+def test_the_report_is_sealed_and_a_bettered_copy_is_named(demo: tuple[Path, str]) -> None:
+    key = (demo[0] / "evidence.pub").read_text()
+    for name in ("report.json", "report.html"):
+        assert verify_file(name, (demo[0] / name).read_bytes(), key).passed
+    bent = verify_file("bent", (demo[0] / "report-bettered.json").read_bytes(), key)
+    assert "rto.measured_s: sealed" in " ".join(check.detail for check in bent.checks if not check.passed)
+    found = json.loads((demo[0] / "report.json").read_text())["evidence"]
+    assert found["order"]["stored"] <= found["order"]["before"]
+    assert {point["component"] for point in found["points"]} == {"cluster", "appdata", "config", "audit"}
 
 
 def test_nothing_is_left_of_the_lab(demo: tuple[Path, str]) -> None:

@@ -284,11 +284,11 @@ def test_who_captures_cannot_open_and_who_restores_cannot_seal(server: KmsServer
             with pytest.raises(exceptions.PermissionDenied, match="useToEncrypt"):
                 encrypt(server.kms(name).client, key)
     for name in ("capture", "restore", "app"):
-        client = server.kms(name).client
         with pytest.raises(exceptions.PermissionDenied):
-            client.destroy_crypto_key_version(name=f"{CONFIG_KEYS[0]}/cryptoKeyVersions/1")
+            server.kms(name).client.destroy_crypto_key_version(name=f"{CONFIG_KEYS[0]}/cryptoKeyVersions/1")
+    for name in ("capture", "prune", "app"):
         with pytest.raises(exceptions.PermissionDenied):
-            client.get_public_key(name=f"{EVIDENCE_KEY}/cryptoKeyVersions/1")
+            server.kms(name).client.get_public_key(name=f"{EVIDENCE_KEY}/cryptoKeyVersions/1")
 
 
 @LAB_ONLY

@@ -25,6 +25,7 @@ from dr.stores.faults import Action, Fault, Faults, FaultyStore
 from dr.stores.local import LocalStore
 from dr.stores.memory import MemoryStore
 from dr.stores.opening import open_store
+from dr.stores.overlay import Overlay
 from dr.vendors.google import GoogleAccess
 from tests.contract.object_store import ObjectStoreContract, refused
 from tests.contract.storage_server import Lab, Server, stop
@@ -62,6 +63,12 @@ class TestMemory(ObjectStoreContract):
         store.put("a", b"right")
         store.corrupt("a", b"wrong")
         assert "a is damaged" in refused(DAMAGED, lambda: store.get("a")).message
+
+
+class TestOverlay(ObjectStoreContract):
+    @pytest.fixture
+    def store(self) -> ObjectStore:
+        return Overlay(MemoryStore(), writable=True)
 
 
 class TestLocal(ObjectStoreContract):

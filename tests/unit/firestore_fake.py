@@ -127,11 +127,24 @@ class FakeFirestore:
         return tuple(self.running[name] for name in self.held[database].operations) if database in self.held else ()
 
     def documents(self, project: str, database: str, at: datetime | None = None) -> Iterator[tuple[str, Any]]:
+        return ((path, fields) for path, fields, _ in self.versions(project, database, at))
+
+    def versions(self, project: str, database: str, at: datetime | None = None) -> Iterator[tuple[str, Any, datetime]]:
         if database not in self.held:
             raise DrError(NOT_FOUND, f"database {database} does not exist")
-        for path, value in sorted(self.held[database].at(at or self.clock.now()).items()):
+        instant = at or self.clock.now()
+        for path, value in sorted(self.held[database].at(instant).items()):
             document = types.Document(fields={"x": types.Value(integer_value=value)})
-            yield path, document._pb.fields
+            yield path, document._pb.fields, self._changed(database, path, instant)
+
+    def _changed(self, database: str, path: str, instant: datetime) -> datetime:
+        """When it last became what it is at the instant."""
+        changed = self.held[database].history[0][0]
+        before: int | None = None
+        for when, documents in self.held[database].history:
+            if when <= instant and documents.get(path) != before:
+                changed, before = when, documents.get(path)
+        return changed
 
     def count(self, project: str, database: str) -> int:
         return len(self.held[database].at(self.clock.now()))

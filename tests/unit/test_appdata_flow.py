@@ -31,6 +31,7 @@ from dr.model.timeline import floor_to
 from dr.ports import Draft, ObjectStore, Restorer, RestoreWork
 from dr.record.verify import against_draft
 from dr.stores.memory import MemoryStore
+from dr.stores.overlay import Overlay
 from tests.unit.fakes import DATABASE, T0, FakeClock, FakeContext, manifest, run_all
 from tests.unit.firestore_fake import PROJECT, CloudMemory, FakeFirestore
 
@@ -207,6 +208,16 @@ def test_each_damaged_missing_or_swapped_file_is_named(world: World) -> None:
         world.vault.corrupt(artefact.name, good)
 
 
+def test_a_document_that_comes_twice_is_named(world: World) -> None:
+    """An import of it fails, or keeps one of both: neither would say which."""
+    draft = world.draft()
+    output = next(one for one in draft.artefacts if one.name.endswith("output-0"))
+    twice = world.vault.get(output.name) * 2
+    copy = Overlay(world.vault, {output.name: twice})
+    found = FirestoreExportInspector().inspect(copy, draft.artefacts, draft.details)
+    assert any("c/d0 is there twice" in check.detail for check in found.checks)
+
+
 def test_documents_of_another_database_fail_the_inspection(world: World) -> None:
     draft = world.draft()
     found = FirestoreExportInspector().inspect(world.vault, draft.artefacts, {**draft.details, "database": "other"})
@@ -346,4 +357,23 @@ def test_the_living_witness_reads_the_past(world: World) -> None:
     world.api.write(NAME, new=1)
     witness = FirestoreWitness(world.api, world.clock)
     assert len(list(witness.read(world.spec, before))) == 5
-    assert len(list(witness.read(world.spec, world.clock.now()))) == 6
+    now = list(witness.read(world.spec, world.clock.now()))
+    assert len(now) == 6
+    # a document that did not change after a point must be in it as it is
+    assert {item.path for item in now if item.updated and item.updated > before} == {"c/new"}
+
+
+@pytest.mark.parametrize("method", ["plan", "clone"])
+def test_the_tripwire_sees_an_import_into_the_protected_database_and_another_database_in_its_place(
+    world: World, method: str
+) -> None:
+    restorer, work = getattr(world, method)()
+    context = run_restore(world, restorer, work)
+    assert [check.passed for check in restorer.reached(work, context.outcomes)] == [True]
+    world.api.load(PROJECT, NAME, source=f"gs://vault/{world.draft().details['folder']}")
+    (check,) = restorer.reached(work, context.outcomes)
+    assert not check.passed
+    assert "imported into meanwhile" in check.detail
+    del world.api.held[NAME]
+    (check,) = restorer.reached(work, context.outcomes)
+    assert (check.passed, check.detail) == (False, "is gone, or was made anew")

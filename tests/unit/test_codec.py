@@ -19,6 +19,7 @@ from dr.model.ids import Slot, SourceId
 from dr.model.runs import Claim, Stamp, StepOutcome
 from dr.record import values
 from dr.record.codec import decode, encode, from_json, to_json
+from dr.record.shapes import Shape, ShapeError, instant, integer, later, record, text
 from dr.record.values import KINDS
 
 plain = st.recursive(
@@ -135,3 +136,19 @@ def test_a_newer_format_is_refused_in_one_sentence() -> None:
 def test_details_must_be_json(bad: object) -> None:
     with pytest.raises(ValueError, match="is not JSON"):
         encode(StepOutcome("a", 1, 1, STAMP, STAMP, {"x": bad}))
+
+
+def test_a_later_field_is_not_missed_in_an_old_document() -> None:
+    """It is not written either while it says what its absence says: the bytes of old documents stay what they were."""
+    shape = record(Claim, **{**dict.fromkeys(("unit", "owner"), later(text, "nobody")), **_rest_of_a_claim()})
+    body = json.loads(BYTES) | {"owner": "nobody"}
+    old = {name: value for name, value in body.items() if name not in ("format", "kind", "owner")}
+    assert shape.read(old, "").owner == "nobody"
+    assert shape.write(shape.read(old, "")) == old
+    assert shape.read({**old, "owner": "me"}, "").owner == "me"
+    with pytest.raises(ShapeError, match="epoch is missing"):
+        shape.read({name: value for name, value in old.items() if name != "epoch"}, "")
+
+
+def _rest_of_a_claim() -> dict[str, Shape[typing.Any]]:
+    return {"epoch": integer, "taken": values.stamp, "expires": instant}

@@ -13,7 +13,7 @@ import pytest
 from dr.changelog import LogReader, LogWriter
 from dr.changelog.frames import decompressing
 from dr.components.config.packing import ConfigPackInspector, newest
-from dr.components.config.reading import base_of, coverage, covered, state_at
+from dr.components.config.reading import base_of, coverage, covered, cut_short, state_at
 from dr.components.config.source import ConfigSource
 from dr.components.config.state import ObjectKey, State
 from dr.errors import CONFIGURATION, DAMAGED, FENCED, INSTANT_UNREACHABLE, DrError
@@ -435,3 +435,22 @@ def test_a_pack_is_as_new_as_its_newest_entry() -> None:
     assert newest(draft) == later
     assert newest(replace(draft, details={"last": None})) == at
     assert newest(replace(draft, details={"last": format_instant(at - timedelta(seconds=1))})) == at
+
+
+def test_behind_a_hole_the_state_before_it_can_still_be_had_and_the_hole_is_named() -> None:
+    here = World()
+    here.catch_up()
+    packed(here)
+    for number in range(3):
+        here.api.put("configmaps", config_map("app", f"later-{number}"))
+        here.catch_up()
+    units = list(LogReader(here.vault, SOURCE).units())
+    last = max(unit.last_seq for unit in units if not unit.name.startswith("log/"))
+    behind = [unit for unit in units if unit.first_seq > last]
+    lose(here, behind[1].name)
+    (known,) = coverage(spec(), here.vault, (FailureDomain.LOGICAL,))
+    assert "app/configmaps/settings" in {str(key) for key in state_at(here.vault, SOURCE, known.end).objects}
+    check = cut_short(LogReader(here.vault, SOURCE), known.end)
+    assert not check.passed
+    assert behind[1].name in check.detail
+    assert cut_short(LogReader(here.vault, SOURCE), known.start - timedelta(seconds=1)).passed

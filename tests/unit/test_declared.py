@@ -14,8 +14,8 @@ from dr.model.plans import DeclaredStep, RestorePlan
 from dr.model.runs import Stamp, StepOutcome
 from dr.model.strategy import FailureDomain
 from dr.record.codec import decode, encode
-from dr.report.envelope import restore_plan
-from dr.report.results import plan_sheet, recovery_notes
+from dr.report.restore_json import restore_plan
+from dr.report.restores import plan_sheet, recovery_notes
 from dr.run.measured import encode_lost
 from dr.run.verdicts import ItemResult, declared_steps, judged_rows
 from tests.unit.fakes import T0, planned

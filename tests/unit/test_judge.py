@@ -85,8 +85,19 @@ def test_a_delete_after_the_disaster_hides_no_loss() -> None:
     assert lost_of([ack(10, "a", "A"), ack(-5, "a", "")], {}) == (1, 10)
 
 
+def test_a_lost_write_that_the_copy_claims_to_hold_is_a_hole_and_named() -> None:
+    found = lost_writes(HISTORY, {}, DISASTER, whole_until=DISASTER)
+    assert (found.lost, found.holes, found.absent) == (4, ("a",), ("a",))
+    check = witness_check(found)
+    assert not check.passed
+    assert "older than the copy and not in it: a" in check.detail
+    before = DISASTER - timedelta(days=1)
+    assert lost_writes(HISTORY, {}, DISASTER, whole_until=before).holes == ()
+    assert witness_check(lost_writes(HISTORY, {}, DISASTER, whole_until=before)).passed
+
+
 def test_the_same_line_twice_counts_once() -> None:
-    assert lost_writes([HISTORY[0], HISTORY[0]], {}, DISASTER) == LostWrites(1, 1, 40)
+    assert lost_writes([HISTORY[0], HISTORY[0]], {}, DISASTER) == LostWrites(1, 1, 40, absent=("a",))
 
 
 paths = st.sampled_from("abc")

@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "ports": {"model"},
     "errors": set(),
     "settings": {"settings", "model", "errors", "strategy"},
-    "scenarios": {"scenarios", "model", "errors"},
+    "scenarios": {"scenarios", "model", "errors", "strategy"},
     "strategy": {"strategy", "model", "errors", "plan"},
     "stores": {"stores", "vendors", "plan", "model", "ports", "errors"},
     "vendors": {"vendors", "plan", "model", "ports", "errors"},

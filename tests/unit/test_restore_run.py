@@ -18,7 +18,8 @@ from dr.model.strategy import FailureDomain
 from dr.ports import Json, Step, StepContext
 from dr.record.journal import Journal
 from dr.run.engine import Engine, Retry
-from dr.run.restore import Restored, RestoreItem, RestoreRunner, refuse_circles
+from dr.run.restore import Restored, RestoreItem, RestoreRunner, chains_of
+from dr.run.walking import recipe_graph
 from dr.stores.memory import MemoryStore
 from tests.unit.record_fakes import NOON, FakeClock, FakeRestorer
 
@@ -143,6 +144,31 @@ def test_a_stop_parks_and_is_resumed(world: World) -> None:
     assert world.runner().apply(world.plan, world.items()).ok
 
 
+def test_what_waits_for_a_parked_component_is_parked_and_has_not_failed(world: World) -> None:
+    """Asked to stop once the cluster waits for appdata, whose next step is not begun any more."""
+    result = world.runner(stop=lambda: len(world.appdata.seen) >= 2).apply(world.plan, world.items())
+    assert [item.restored for item in result.items] == [Restored.PARKED, Restored.PARKED]
+    assert world.state is RunState.ABANDONED
+    assert world.runner().apply(world.plan, world.items()).ok
+
+
+def test_steps_beside_each_other_run_side_by_side_within_an_item(world: World) -> None:
+    """Each waits for the other to have begun; what comes after both sees both."""
+    meeting, done = threading.Barrier(2), list[str]()
+
+    def meet(name: str) -> Json:
+        meeting.wait(timeout=10)
+        done.append(name)
+        return {}
+
+    make, copy = Step("make", lambda _: meet("make")), Step("copy", lambda _: meet("copy"), beside=True)
+    load = Step("load", lambda _: {"seen": sorted(done)})
+    world.appdata.steps = lambda _work: [make, copy, load]  # type: ignore[method-assign]
+    result = world.runner().apply(world.plan, world.items())
+    assert result.ok
+    assert result.items[1].outcomes["load"] == {"seen": ["copy", "make"]}
+
+
 def test_one_process_applies_a_plan(world: World) -> None:
     world.runner().journal.claim("plan-1")
     with pytest.raises(DrError) as caught:
@@ -201,4 +227,5 @@ def test_circles_are_refused_before_anything_is_done(world: World) -> None:
 
 def test_waiting_for_what_the_plan_lacks_is_no_circle(world: World) -> None:
     (cluster, _) = world.items()
-    refuse_circles([cluster], [[Step("rewire", lambda _: {}, after=("appdata",))]])
+    recipe = [Step("rewire", lambda _: {}, after=("appdata",))]
+    assert [node.needs for node in recipe_graph(chains_of([cluster], [recipe])).nodes] == [()]

@@ -8,11 +8,14 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 
 from dr.components.cluster.inspector import VeleroInspector
 from dr.components.cluster.layout import role_of
+from dr.components.cluster.tarball import gunzip
+from dr.errors import DAMAGED, DrError
 from dr.model.points import Artefact
 from dr.ports import Inspection
 from dr.stores.memory import MemoryStore
@@ -195,3 +198,16 @@ def test_only_a_finished_capture_of_a_volume_counts(info: dict[str, object], cap
     volume = {"pvcName": "data", "pvcNamespace": "app", "pvName": "pv-1", **info}
     files = Made("b", world=(*WORLD, PVC), volumes=[volume]).files()
     assert ("volumes" not in faults(inspect(files))) is captured
+
+
+@pytest.mark.parametrize("tail", [b"\n", b"x" * 100_000, gzip.compress(b"another")])
+@pytest.mark.parametrize("size", [1, 3 << 20])
+def test_what_follows_the_end_of_a_large_archive_is_an_error_and_no_endless_reading(size: int, tail: bytes) -> None:
+    data = gzip.compress(random.Random(1).randbytes(size // 2).hex().encode()) + tail
+    with pytest.raises(DrError) as error:
+        list(islice(gunzip([data]), 100))
+    assert error.value.kind is DAMAGED
+
+
+def test_a_backup_of_nothing_is_none_however_rightly_it_is_counted() -> None:
+    assert "a backup of nothing" in faults(inspect(Made("b", world=()).files()))["items"]

@@ -143,7 +143,8 @@ def test_the_restored_application_is_pointed_at_the_restored_database_and_conten
     here = world()
     work, done = whole(here, database="restored-db")
     assert mapping(here.kube.get(CONFIG_MAPS, "config", "drill-app"), "data") == {"DATABASE": "restored-db"}
-    (item,) = work.restorer.contents(done, work.context.outcomes)
+    items = work.restorer.contents(done, work.context.outcomes)
+    (item,) = [one for one in items if "/ConfigMap/" in one.path]
     assert (item.path, item.sha256) == ("app/ConfigMap/config", fingerprint({"data": {"DATABASE": "live"}}))
     assert work.steps(done)["rewire"].after == ("appdata",)
 

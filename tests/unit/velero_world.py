@@ -100,12 +100,16 @@ class FakeKube:
         fields: str = "",
         metadata_only: bool = False,
     ) -> Listing:
-        wanted = dict(pair.split("=", 1) for pair in labels.split(",") if pair)
+        wanted = dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair)
+        there = {name for name in labels.split(",") if name and "=" not in name}
         kind = self._key(resource, "", "")[0]
         found = [
             body
             for (of, space, _), body in sorted(self.objects.items())
-            if of == kind and namespace in ("", space) and wanted.items() <= labels_of(body).items()
+            if of == kind
+            and namespace in ("", space)
+            and wanted.items() <= labels_of(body).items()
+            and there <= labels_of(body).keys()
         ]
         return Listing(found, "1")
 
@@ -142,8 +146,7 @@ class FakeKube:
 
     def patch(self, resource: Resource, name: str, body: KubeObject, namespace: str = "") -> KubeObject:
         found = self.objects[self._key(resource, name, namespace)]
-        for part, changed in body.items():
-            found[part] = {**mapping(found, part), **mapping(changed)}
+        found.update(merged(found, body))
         return found
 
     def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str = "") -> bool:
@@ -167,6 +170,17 @@ class FakeKube:
         """Set up the world: `put("v1/namespaces", "", {...})`."""
         metadata = {"uid": str(uuid.uuid4()), "namespace": namespace, **mapping(body, "metadata")}
         self.objects[(path, namespace, name_of(body))] = {**body, "metadata": metadata}
+
+
+def merged(found: Mapping[str, object], patch: Mapping[str, object]) -> dict[str, object]:
+    """A JSON merge patch."""
+    kept = {key: value for key, value in found.items() if not (key in patch and patch[key] is None)}
+    changed = {
+        key: merged(mapping(found, key), value) if isinstance(value, Mapping) else value
+        for key, value in patch.items()
+        if value is not None
+    }
+    return {**kept, **changed}
 
 
 def item(kind: str, plural: str, namespace: str, name: str, **more: object) -> tuple[str, dict[str, object]]:

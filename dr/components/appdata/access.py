@@ -16,6 +16,8 @@ from dr.vendors.firestore_operations import Database, Operation
 
 EXPORT, PITR = "firestore-export", "firestore-pitr"
 LONGEST_ID = 63
+TENANT_DOCUMENTS = "tenantDocuments"
+"""Option of a source: the document under which everything of a tenant is."""
 _GRANULARITY, _DEADLINE = timedelta(minutes=1), timedelta(hours=12)
 
 
@@ -43,6 +45,10 @@ class FirestoreApi(Protocol):
     def operations(self, project: str, database: str) -> tuple[Operation, ...]: ...
 
     def documents(self, project: str, database: str, at: datetime | None = None) -> Iterator[tuple[str, Any]]: ...
+
+    def versions(
+        self, project: str, database: str, at: datetime | None = None
+    ) -> Iterator[tuple[str, Any, datetime]]: ...
 
     def count(self, project: str, database: str) -> int: ...
 

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from dr.components.appdata.access import PITR, FirestoreApi, FirestoreOptions, living
+from dr.components.appdata.access import PITR, TENANT_DOCUMENTS, FirestoreApi, FirestoreOptions, living
 from dr.components.appdata.contents import database_items, same_contents
+from dr.components.appdata.erasing import STEP as ERASE
+from dr.components.appdata.erasing import Erasing, erased_checks, kept_by
 from dr.components.appdata.exporting import restored_items
 from dr.components.appdata.following import followed, started_once
+from dr.components.appdata.reviewing import review_new_database
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFLICT, INSTANT_UNREACHABLE, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import floor_to, format_instant
 from dr.plan.cost import clone_cost
@@ -31,6 +36,7 @@ class PitrRestorer:
     api: FirestoreApi
     clock: Clock
     method: str = PITR
+    erasing: Erasing | None = None
 
     def outline(
         self,
@@ -71,6 +77,7 @@ class PitrRestorer:
             reasons=(f"cloned from {options.database} as of {format_instant(instant)}", sized),
             details={
                 "project": options.project,
+                TENANT_DOCUMENTS: str(spec.options.get(TENANT_DOCUMENTS) or ""),
                 "database": options.database,
                 "uid": database.uid,
                 "deadline_s": options.deadline.total_seconds(),
@@ -80,10 +87,11 @@ class PitrRestorer:
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         database = NewDatabase.of(self.api, work.item)
         return (
-            Step("reserve", database.reserve),
+            Step("reserve", database.reserve, kind=StepKind.PREPARE),
             Step("clone", partial(self._clone, work, database)),
-            Step("follow", partial(self._follow, work, database)),
-            Step("serve", database.serve),
+            Step("follow", partial(self._follow, work, database), kind=StepKind.WAIT, size=work.item.size),
+            *self._erase(work, database),
+            Step("serve", database.serve, kind=StepKind.SERVE),
         )
 
     def _clone(self, work: RestoreWork, database: NewDatabase, _context: StepContext) -> Json:
@@ -120,6 +128,10 @@ class PitrRestorer:
         followed(self.api, name, "clone", RESTORE_FAILED, limit, context)
         return database.made()
 
+    def _erase(self, work: RestoreWork, database: NewDatabase) -> Sequence[Step]:
+        erasing = self.erasing
+        return (Step(ERASE, partial(erasing.run, work, database)),) if erasing else ()
+
     def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
         return restored_items(NewDatabase.of(self.api, work.item))
 
@@ -127,16 +139,24 @@ class PitrRestorer:
         """Every document against the source as it was at the instant, while it stands."""
         database, title = NewDatabase.of(self.api, work.item), "documents equal the source's at the instant"
         source = str(work.item.details["database"])
+        kept = kept_by(self.erasing, work)
         found = self.api.database(database.project, source)
         if found is None or found.uid != work.item.details["uid"]:
             return (Check(title, False, f"database {source} is gone: nothing to compare the clone with"),)
         return (
             same_contents(
                 title,
-                lambda: database_items(self.api, database.project, source, work.item.instant),
+                lambda: filter(kept, database_items(self.api, database.project, source, work.item.instant)),
                 lambda: database_items(self.api, database.project, database.name),
             ),
+            *erased_checks(self.erasing, work, database, outcomes),
         )
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return NewDatabase.of(self.api, work.item).reached(outcomes)
+
+    def review(self, work: RestoreWork) -> Review:
+        return review_new_database(self.api, work, cloned=True)
 
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         return NewDatabase.of(self.api, work.item).teardown(outcomes, self.clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dr.components.appdata.access import FirestoreApi, FirestoreOptions
 from dr.components.appdata.canonical import canonical_sha256
@@ -29,10 +29,14 @@ def database_items(
 ) -> Iterator[tuple[str, str]]:
     """Read from the database, all at one instant. Raises DrError, DAMAGED on a value type this version does not know."""
     for path, fields in api.documents(project, database, at):
-        try:
-            yield path, canonical_sha256(rest_fields(fields))
-        except ValueError as error:
-            raise DrError(DAMAGED, f"document {path} of {database}: {error}") from None
+        yield path, _content(path, database, fields)
+
+
+def _content(path: str, database: str, fields: Any) -> str:
+    try:
+        return canonical_sha256(rest_fields(fields))
+    except ValueError as error:
+        raise DrError(DAMAGED, f"document {path} of {database}: {error}") from None
 
 
 def export_items(vault: ObjectStore, artefacts: Sequence[Artefact]) -> Iterator[tuple[str, str]]:
@@ -63,12 +67,23 @@ def same_contents(name: str, wanted: Callable[[], Items], found: Callable[[], It
     left, right = digest(wanted()), digest(found())
     if left == right:
         return Check(name, True, f"{right.documents} documents, content equal")
-    named = _differing(dict(wanted()), found())
+    named = _differing(wanted(), found())
     return Check(name, False, f"{right.documents} documents instead of {left.documents}; {'; '.join(named)}")
 
 
-def _differing(wanted: dict[str, str], found: Items) -> list[str]:
+def _named_once(items: Items, said: list[str]) -> dict[str, str]:
+    """By path; one that comes twice is said: what was imported can be only one of them."""
+    found: dict[str, str] = {}
+    for path, content in items:
+        if path in found and len(said) < _NAMED:
+            said.append(f"{path} is there twice")
+        found[path] = content
+    return found
+
+
+def _differing(items: Items, found: Items) -> list[str]:
     said: list[str] = []
+    wanted = _named_once(items, said)
     for path, content in found:
         expected = wanted.pop(path, None)
         if expected != content and len(said) < _NAMED:
@@ -87,5 +102,5 @@ class FirestoreWitness:
         options = FirestoreOptions.of(spec)
         exact = self._clock.now() - at < _EXACT
         instant = at if exact else floor_to(at, options.granularity)
-        for path, content in database_items(self._api, options.project, options.database, instant):
-            yield RestoredItem(path, content)
+        for path, fields, changed in self._api.versions(options.project, options.database, instant):
+            yield RestoredItem(path, _content(path, options.database, fields), changed)

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from dr.components.appdata.access import EXPORT, FirestoreApi, FirestoreOptions, OpenStore
+from dr.components.appdata.access import EXPORT, TENANT_DOCUMENTS, FirestoreApi, FirestoreOptions, OpenStore
 from dr.components.appdata.contents import database_items, export_items, same_contents
+from dr.components.appdata.erasing import STEP as ERASE
+from dr.components.appdata.erasing import Erasing, erased_checks, kept_by
 from dr.components.appdata.following import followed, started_once
 from dr.components.appdata.inspector import DOCUMENTS
+from dr.components.appdata.reviewing import review_new_database
 from dr.components.appdata.targets import NAME, NewDatabase, chosen
 from dr.errors import CONFIGURATION, CONFLICT, DAMAGED, NOT_FOUND, RESTORE_FAILED, TARGET_EXISTS, DrError
+from dr.model.graph import StepKind
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.plan.cost import import_cost
 from dr.plan.prices import Prices
@@ -30,6 +35,7 @@ class ExportRestorer:
     clock: Clock
     open_store: OpenStore
     method: str = EXPORT
+    erasing: Erasing | None = None
 
     def outline(
         self,
@@ -60,6 +66,8 @@ class ExportRestorer:
             reasons=(f"imported from {origin.name}", f"cost: {cost.arithmetic}"),
             details={
                 "project": options.project,
+                TENANT_DOCUMENTS: str(spec.options.get(TENANT_DOCUMENTS) or ""),
+                "database": options.database,
                 "location": location,
                 "staging": options.staging,
                 "protect": options.protect and not target.isolated,
@@ -70,14 +78,16 @@ class ExportRestorer:
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
         database = NewDatabase.of(self.api, work.item)
-        stage = () if work.vault.url.startswith("gs://") else (Step("stage", partial(self._stage, work)),)
+        size = work.item.size
+        staged = Step("stage", partial(self._stage, work), kind=StepKind.COPY, size=size, beside=True)
         return (
-            Step("reserve", database.reserve),
-            Step("create", partial(self._create, work, database)),
-            *stage,
+            Step("reserve", database.reserve, kind=StepKind.PREPARE),
+            Step("create", partial(self._create, work, database), kind=StepKind.PREPARE),
+            *(() if work.vault.url.startswith("gs://") else (staged,)),
             Step("import", partial(self._import, work, database)),
-            Step("follow", partial(self._follow, work)),
-            Step("serve", database.serve),
+            Step("follow", partial(self._follow, work), kind=StepKind.WAIT, size=size),
+            *self._erase(work, database),
+            Step("serve", database.serve, kind=StepKind.SERVE),
         )
 
     def _create(self, work: RestoreWork, database: NewDatabase, context: StepContext) -> Json:
@@ -140,6 +150,10 @@ class ExportRestorer:
         ended = followed(self.api, name, "import", RESTORE_FAILED, _limit(work), context)
         return {DOCUMENTS: ended.documents, "bytes": ended.size}
 
+    def _erase(self, work: RestoreWork, database: NewDatabase) -> Sequence[Step]:
+        erasing = self.erasing
+        return (Step(ERASE, partial(erasing.run, work, database)),) if erasing else ()
+
     def contents(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> Iterator[RestoredItem]:
         return restored_items(NewDatabase.of(self.api, work.item))
 
@@ -147,12 +161,23 @@ class ExportRestorer:
         """Every document of the new database against the export, and the count against the manifest's."""
         manifest, database = _manifest(work), NewDatabase.of(self.api, work.item)
         imported, promised = outcomes["follow"][DOCUMENTS], manifest.counts.get(DOCUMENTS)
+        kept = kept_by(self.erasing, work)
         contents = same_contents(
             "documents equal the export's",
-            lambda: export_items(work.vault, manifest.artefacts),
+            lambda: filter(kept, export_items(work.vault, manifest.artefacts)),
             lambda: database_items(self.api, database.project, database.name),
         )
-        return (Check("documents imported", imported == promised, f"{imported}, the point has {promised}"), contents)
+        return (
+            Check("documents imported", imported == promised, f"{imported}, the point has {promised}"),
+            contents,
+            *erased_checks(self.erasing, work, database, outcomes),
+        )
+
+    def reached(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        return NewDatabase.of(self.api, work.item).reached(outcomes)
+
+    def review(self, work: RestoreWork) -> Review:
+        return review_new_database(self.api, work, cloned=False)
 
     def teardown(self, work: RestoreWork, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
         database = NewDatabase.of(self.api, work.item).teardown(outcomes, self.clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any, TypeVar
 
 import google_crc32c
@@ -25,6 +25,8 @@ from dr.ports import Inspection, Json, ObjectStore
 
 T = TypeVar("T")
 DOCUMENTS = "documents"
+REMEMBERED = 1_000_000
+"""Paths that are held against each other, about 100 MB; of a larger export a document that comes twice is found after the import."""
 _BAD = (DAMAGED, NOT_FOUND)
 """What says something about the artefact; other errors say something about the way to it, and are raised."""
 
@@ -69,6 +71,7 @@ class _Reading:
     found: dict[str, Artefact] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    seen: set[bytes] = field(default_factory=set)
 
     def inspection(self) -> Inspection:
         pointers = self._metadata()
@@ -110,7 +113,17 @@ class _Reading:
             count += 1
             if document.database != self.home:
                 raise DrError(DAMAGED, f"{name}: document {document.path} is of {document.database}, not {self.home}")
+            self._once(name, document.path)
         return count
+
+    def _once(self, name: str, path: str) -> None:
+        """An import of a document that comes twice fails, or keeps one of both."""
+        if len(self.seen) >= REMEMBERED:
+            return
+        digest = blake2b(path.encode(), digest_size=12).digest()
+        if digest in self.seen:
+            raise DrError(DAMAGED, f"{name}: document {path} is there twice")
+        self.seen.add(digest)
 
     def _read(self, name: str, decode: Callable[[Iterator[bytes]], T]) -> T | None:
         """Decode one artefact and hash what was read. None, with a failed check that names it, when it is bad."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from dr.components.appdata.access import FirestoreApi, FirestoreOptions, isolated_id, restored_id
+from dr.components.cluster.scoping import tenant_of
 from dr.errors import RESTORE_FAILED, TARGET_EXISTS, TARGET_PROTECTED, DrError
+from dr.model.evidence import TRIPWIRE
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check
 from dr.model.timeline import format_instant, parse_instant
@@ -16,12 +19,15 @@ from dr.vendors.firestore_operations import Database
 
 NAME = "database"
 """Key of the new database's id in `Target.names`."""
+_IMPORT = "ImportDocuments"
 _GONE_S, _ASK_AGAIN_S = 300.0, 1.0
 
 
 def chosen(api: FirestoreApi, options: FirestoreOptions, target: Target, instant: datetime) -> Target:
     """The target with its database named. Raises DrError TARGET_PROTECTED for the source itself, TARGET_EXISTS for any other."""
-    made = isolated_id(target.prefix, options.database) if target.isolated else restored_id(options.database, instant)
+    tenant = tenant_of(target.scope)
+    base = f"{options.database}-{tenant}" if tenant else options.database
+    made = isolated_id(target.prefix, options.database) if target.isolated else restored_id(base, instant)
     name = target.names.get(NAME) or made
     if name == options.database:
         raise DrError(TARGET_PROTECTED, f"{name} is the source itself: a restore goes into a new database only")
@@ -47,10 +53,13 @@ class NewDatabase:
     name: str
     isolated: bool
     prefix: str
+    source: str = ""
+    """The protected database."""
 
     @classmethod
     def of(cls, api: FirestoreApi, item: PlannedRestore) -> NewDatabase:
-        return cls(api, str(item.details["project"]), item.target.names[NAME], item.target.isolated, item.target.prefix)
+        project, source = str(item.details["project"]), str(item.details.get("database", ""))
+        return cls(api, project, item.target.names[NAME], item.target.isolated, item.target.prefix, source)
 
     def find(self) -> Database | None:
         return self.api.database(self.project, self.name)
@@ -59,7 +68,27 @@ class NewDatabase:
         """Journal that it did not exist: what stands under its name later was made after this. Raises DrError TARGET_EXISTS."""
         if self.find() is not None:
             raise DrError(TARGET_EXISTS, f"database {self.name} exists already, and is not of this restore")
-        return {"database": self.name, "absent": format_instant(context.clock.now())}
+        return {"database": self.name, "absent": format_instant(context.clock.now()), "source": self._source()}
+
+    def _source(self) -> Json:
+        """What a restore that went astray would change: which database it is, and what was imported into it."""
+        found = self.api.database(self.project, self.source) if self.source and self.isolated else None
+        if found is None:
+            return {}
+        ended = self.api.operations(self.project, self.source)
+        return {"uid": found.uid, "imports": sorted(one.name for one in ended if one.kind == _IMPORT)}
+
+    def reached(self, outcomes: Mapping[str, Json]) -> tuple[Check, ...]:
+        """Whether the protected database is the same one, with nothing imported into it since."""
+        before = mapping_of(outcomes.get("reserve", {}).get("source"))
+        if not self.isolated or not before:
+            return ()
+        now, title = mapping_of(self._source()), f"{TRIPWIRE}database {self.source}"
+        if now.get("uid") != before["uid"]:
+            return (Check(title, False, "is gone, or was made anew"),)
+        imported = sorted(set(now["imports"]) - set(before["imports"]))
+        words = f"imported into meanwhile: {', '.join(imported)}" if imported else "nothing was imported into it"
+        return (Check(title, not imported, words),)
 
     def made(self) -> Json:
         """What the restore made, for the journal. Raises DrError RESTORE_FAILED when it is not there."""
@@ -110,3 +139,7 @@ class NewDatabase:
                 return False
             clock.sleep(_ASK_AGAIN_S)
         return True
+
+
+def mapping_of(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

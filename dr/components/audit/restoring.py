@@ -15,9 +15,11 @@ from dr.changelog.units import Unit
 from dr.components.audit.archive import INDEX, ArchiveWriter, files_of, read_file, read_index
 from dr.components.audit.entry import fingerprint, key_of
 from dr.errors import DAMAGED, INSTANT_UNREACHABLE, NOT_FOUND, TARGET_EXISTS, DrError
+from dr.model.graph import StepKind
 from dr.model.ids import SourceId
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Check, Coverage, PointManifest
+from dr.model.review import ABSENT, Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import compact_instant, format_instant, parse_instant
 from dr.ports import Json, ObjectInfo, ObjectStore, RestoredItem, RestoreWork, Step, StepContext
@@ -75,7 +77,11 @@ class AuditRestorer:
         return replace(target, names={**target.names, ARCHIVE: where})
 
     def steps(self, work: RestoreWork) -> Sequence[Step]:
-        return (Step(BUILD, partial(self._build, work)), Step("read-back", partial(self._read_back, work)))
+        size = work.item.size
+        return (
+            Step(BUILD, partial(self._build, work), kind=StepKind.COPY, size=size),
+            Step("read-back", partial(self._read_back, work), kind=StepKind.CHECK, size=size),
+        )
 
     def _build(self, work: RestoreWork, context: StepContext) -> Json:
         """Every object is verified as it is read; the log must be whole from its first segment to the last one wanted."""
@@ -114,6 +120,11 @@ class AuditRestorer:
 
     def _target(self, work: RestoreWork) -> ObjectStore:
         return self.open_store(work.item.target.names[ARCHIVE])
+
+    def review(self, work: RestoreWork) -> Review:
+        where = work.item.target.names[ARCHIVE]
+        stands = held(self._target(work))
+        return Review(creates={"archive": 1}, world={where: f"{len(stands)} objects" if stands else ABSENT})
 
     # --- after the restore
 

@@ -123,7 +123,9 @@ class ClusterOptions:
     keep: str
     """Velero's own time to live, as Velero writes it; empty: Velero's default."""
     allow_egress: tuple[str, ...]
-    """CIDRs that a contained copy may reach (its restored database, name resolution)."""
+    """Networks that a contained copy may reach, `10.0.0.0/8` or `10.1.2.3/32:443` (its restored database, name resolution)."""
+    replace_secrets: tuple[str, ...]
+    """Patterns of `namespace/name`: external credentials, which a contained copy does not get."""
     cutover: Cutover | None
 
     @classmethod
@@ -141,6 +143,7 @@ class ClusterOptions:
             deadline=_duration(options.get("deadline", "2h")),
             keep=text(options, "veleroTtl"),
             allow_egress=_names(options, "allowEgress"),
+            replace_secrets=_names(options, "replaceSecrets"),
             cutover=Cutover.read(options),
         )
         if not read.namespaces and not read.selector:

@@ -30,14 +30,16 @@ from dr.vendors.kubernetes_objects import (
 _NAMED = 10
 MADE_BY_CLUSTER = "kube-root-ca.crt"
 """The ConfigMap that every namespace gets from its own cluster."""
+Place = tuple[str, str]
+"""Namespace (empty: none) and name."""
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
 @dataclass(slots=True)
-class _Wanted:
+class Wanted:
     """What the target must hold: resource -> (target namespace, name); and what stays out: reason -> items."""
 
-    there: dict[Resource, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    there: dict[Resource, set[Place]] = field(default_factory=lambda: defaultdict(set))
     out: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
@@ -45,7 +47,7 @@ def compare(
     kube: KubeApi, names: Names, manifest: PointManifest, vault: ObjectStore, native: bool
 ) -> tuple[Check, ...]:
     """One check on what must exist, one that lists what by design does not, with the reasons."""
-    wanted = _wanted(names, manifest, vault, native)
+    wanted = wanted_of(names, manifest, vault, native)
     missing = [f"{kind} {where}" for kind, where in _missing(kube, wanted)]
     total = sum(map(len, wanted.there.values()))
     shown = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
@@ -57,13 +59,18 @@ def compare(
     )
 
 
-def _wanted(names: Names, manifest: PointManifest, vault: ObjectStore, native: bool) -> _Wanted:
-    wanted = _Wanted()
+def wanted_of(names: Names, manifest: PointManifest, vault: ObjectStore, native: bool) -> Wanted:
+    """From the point's own archive, read whole. Raises DrError DAMAGED."""
+    wanted = Wanted()
     excluded = excluded_kinds(names.isolated, native)
     volumes = sequence(manifest.details, "volumes")
     dynamic = frozenset(text(one, "volume") for one in volumes if _provisioned(one))
     found = next(one for one in manifest.artefacts if one.role == "velero/contents")
     for item in read_items(vault.stream(found.name, generation=found.generation or None)):
+        if names.partial and (item.namespace or item.name) not in names.namespaces:
+            continue
+        if (item.name if item.resource == "namespaces" else item.namespace) in names.erased:
+            continue
         why = not_restored(item, excluded, dynamic)
         if why:
             wanted.out[why][item.resource] += 1
@@ -84,14 +91,14 @@ def _place(item: Item, names: Names) -> tuple[str, str]:
     return names.namespaces.get(item.namespace, item.namespace), item.name
 
 
-def _missing(kube: KubeApi, wanted: _Wanted) -> Iterator[tuple[Resource, str]]:
+def _missing(kube: KubeApi, wanted: Wanted) -> Iterator[tuple[Resource, str]]:
     for resource, places in wanted.there.items():
-        there = {(namespace_of(found), name_of(found)) for found in _listed(kube, resource)}
+        there = {(namespace_of(found), name_of(found)) for found in listed(kube, resource)}
         for namespace, name in sorted(places - there):
             yield resource, f"{namespace}/{name}" if namespace else name
 
 
-def _listed(kube: KubeApi, resource: Resource) -> list[KubeObject]:
+def listed(kube: KubeApi, resource: Resource) -> list[KubeObject]:
     """Every object of a kind; none when the cluster does not know the kind."""
     try:
         return list(kube.list(resource, metadata_only=True).items)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from dr.components.cluster.access import KubeApi
 from dr.components.cluster.names import Names
 from dr.errors import CONFLICT, TARGET_EXISTS, DrError
 from dr.ports import Json, StepContext
-from dr.vendors.kubernetes_objects import NAMESPACES, NETWORK_POLICIES, KubeObject, Resource, labels_of, name_of, uid_of
+from dr.vendors.kubernetes_objects import (
+    NAMESPACES,
+    NETWORK_POLICIES,
+    KubeObject,
+    Resource,
+    labels_of,
+    name_of,
+    text,
+    uid_of,
+)
 from dr.vendors.retry import with_retry
 
 POLICY = "dr-contain"
@@ -19,12 +29,15 @@ def contain(kube: KubeApi, names: Names, allow_egress: Sequence[str], context: S
     are there. Journals name and uid of each namespace, which is what teardown may delete."""
     labels = names.expiring(context.clock.now())
     made: list[Json] = []
+    since: list[str] = []
     for target in names.namespaces.values():
         namespace = ensure(kube, NAMESPACES, {"metadata": {"name": target, "labels": dict(labels)}}, names.labels)
         ensure(kube, NETWORK_POLICIES, _policy(labels, allow_egress), names.labels, target)
         made.append({"name": target, "uid": uid_of(namespace)})
+        since.append(text(namespace, "metadata", "creationTimestamp"))
         context.progress(len(made), len(names.namespaces), "namespaces")
-    return {"namespaces": made}
+    # by the API server's own clock
+    return {"namespaces": made, "since": min(since, default="")}
 
 
 def ensure(
@@ -50,14 +63,27 @@ def _ensured(
 
 
 def _policy(labels: Mapping[str, str], allow_egress: Sequence[str]) -> KubeObject:
-    egress = [{"to": [{"ipBlock": {"cidr": cidr}} for cidr in allow_egress]}] if allow_egress else []
-    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": egress}
-    return {"metadata": {"name": POLICY, "labels": dict(labels)}, "spec": spec}
+    return {"metadata": {"name": POLICY, "labels": dict(labels)}, "spec": policy_spec(allow_egress)}
+
+
+def policy_spec(allow_egress: Sequence[str]) -> KubeObject:
+    """Nothing in; out only to networks that the strategy allows: `10.0.0.0/8`, or with a TCP port `10.1.2.3/32:443`."""
+    egress = [_allowed(place) for place in allow_egress]
+    return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": egress}
+
+
+def _allowed(place: str) -> KubeObject:
+    with_port = re.fullmatch(r"(.+/\d+):(\d+)", place)
+    if with_port is None:
+        return {"to": [{"ipBlock": {"cidr": place}}]}
+    ports = [{"protocol": "TCP", "port": int(with_port[2])}]
+    return {"to": [{"ipBlock": {"cidr": with_port[1]}}], "ports": ports}
 
 
 _KINDS = {
     "namespaces": "Namespace",
     "networkpolicies": "NetworkPolicy",
+    "pods": "Pod",
     "configmaps": "ConfigMap",
     "backupstoragelocations": "BackupStorageLocation",
     "backups": "Backup",

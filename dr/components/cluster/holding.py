@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dr.components.cluster.contents import Item
+from dr.components.cluster.inert import WORKLOAD_IDENTITY
 from dr.vendors.kubernetes_objects import annotations_of, mapping, sequence, text
 
 _DERIVED = "made anew by its controller"
@@ -24,7 +25,29 @@ _ISOLATED = {
     "networkpolicies.networking.k8s.io": "policies add up, so any of the source's would open the containment",
     "clusterroles.rbac.authorization.k8s.io": "cluster-wide rights are not for a copy",
     "clusterrolebindings.rbac.authorization.k8s.io": "cluster-wide rights are not for a copy",
+    "gateways.gateway.networking.k8s.io": "would take traffic",
+    "httproutes.gateway.networking.k8s.io": "would take traffic",
+    "dnsendpoints.externaldns.k8s.io": "would change production's names",
+    "certificates.cert-manager.io": "would order real certificates",
+    "externalsecrets.external-secrets.io": "would fetch the real credentials into the copy",
+    "pushsecrets.external-secrets.io": "would write the copy's credentials over the real ones",
+    "sealedsecrets.bitnami.com": "would put the real credentials into the copy",
+    "applications.argoproj.io": "its controller would act on production",
+    "rollouts.argoproj.io": "would run before it is released",
+    "cronworkflows.argoproj.io": "would run before it is released",
+    "scaledobjects.keda.sh": "would scale past the one replica of a drill",
+    "scaledjobs.keda.sh": "would run before it is released",
 }
+_SUSPENDED = (
+    "gitrepositories.source.toolkit.fluxcd.io",
+    "helmrepositories.source.toolkit.fluxcd.io",
+    "ocirepositories.source.toolkit.fluxcd.io",
+    "buckets.source.toolkit.fluxcd.io",
+    "kustomizations.kustomize.toolkit.fluxcd.io",
+    "helmreleases.helm.toolkit.fluxcd.io",
+    "imageupdateautomations.image.toolkit.fluxcd.io",
+)
+"""Flux's controllers act for the whole cluster, wherever their order stands: a copy of one would apply it to production."""
 _VOLUMES = {"persistentvolumes": "would attach the source's own disk"}
 _NEVER = {
     "nodes": "never restored by Velero",
@@ -78,17 +101,19 @@ def _controlled(item: Item) -> bool:
     return any(mapping(owner).get("controller") is True for owner in owners)
 
 
-def modifiers(isolated: bool, native_snapshots: bool) -> str:
-    """Velero's resource modifiers: nothing runs until it is released, nothing contained can be reached."""
+def modifiers(isolated: bool, native_snapshots: bool, more: Sequence[Mapping[str, object]] = ()) -> str:
+    """Velero's resource modifiers: nothing runs until it is released, nothing contained can be reached. `more`: other rules."""
     asleep = {"spec": {"replicas": 0}}
     rules = [_rule(kind, asleep) for kind in ("deployments.apps", "statefulsets.apps", "replicationcontrollers")]
     rules += [_rule(kind, {"spec": {"suspend": True}}) for kind in ("cronjobs.batch", "jobs.batch")]
     if isolated:
         rules += [_rule("services", _INSIDE, ("/spec/type", kind)) for kind in ("LoadBalancer", "NodePort")]
         rules += [_rule("services", {"spec": {"externalIPs": None}})]
+        rules += [_rule(kind, {"spec": {"suspend": True}}) for kind in _SUSPENDED]
+        rules += [_rule("serviceaccounts", {"metadata": {"annotations": {WORKLOAD_IDENTITY: None}}})]
     if isolated and not native_snapshots:
         rules += [_rule("persistentvolumeclaims", {"spec": {"volumeName": None}})]
-    return json.dumps({"version": "v1", "resourceModifierRules": rules}, indent=1)
+    return json.dumps({"version": "v1", "resourceModifierRules": [*rules, *more]}, indent=1)
 
 
 _INSIDE: Mapping[str, object] = {

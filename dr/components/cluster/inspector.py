@@ -215,6 +215,8 @@ def _same_backup(name: str, backup: object, details: Json) -> Check:
 def _items_listed(contents: _Read, listed: Mapping[str, set[str]]) -> Check:
     """Items against the resource list, in both directions."""
     name = contents.artefact.name
+    if not contents.items:  # each namespace is an item itself
+        return Check("items", False, f"{name}: not one item, a backup of nothing")
     missing = [
         f"{kind} {entry}" for kind, entries in listed.items() for entry in entries - contents.found.get(kind, set())
     ]

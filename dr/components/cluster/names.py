@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dr.components.cluster.layout import LABEL_EXPIRES, LABEL_PLAN, derived_name, label_value
 from dr.errors import NOT_FOUND, DrError
 from dr.model.plans import Target
+from dr.model.reaping import SANDBOX_LIFE
 from dr.ports import RestoreWork
-from dr.vendors.kubernetes_objects import sequence, text
-
-_LIFE = timedelta(hours=24)
-"""After this a reaper may remove what a dead drill left."""
+from dr.vendors.kubernetes_objects import mapping, sequence, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,10 @@ class Names:
     namespaces: Mapping[str, str]
     """Source side -> target side, in order."""
     isolated: bool
+    partial: bool = False
+    """Whether the restore is of a part of the backup."""
+    erased: frozenset[str] = frozenset()
+    """Namespaces of the backup that stay out, because their tenant was erased."""
 
     @property
     def folder(self) -> str:
@@ -40,7 +42,11 @@ class Names:
         return {LABEL_PLAN: label_value(self.plan_id)}
 
     def expiring(self, now: datetime) -> Mapping[str, str]:
-        return {**self.labels, LABEL_EXPIRES: str(int((now + _LIFE).timestamp()))}
+        return {**self.labels, LABEL_EXPIRES: str(int((now + SANDBOX_LIFE).timestamp()))}
+
+    def marks(self, now: datetime) -> Mapping[str, str]:
+        """Labels of whatever is made: of an isolated restore with its expiry, of a real one nothing expires."""
+        return self.expiring(now) if self.isolated else self.labels
 
     def restore(self, attempt: int) -> str:
         """A failed Restore can't be run again: each attempt has its own."""
@@ -61,9 +67,24 @@ def names_of(work: RestoreWork) -> Names:
         name=derived_name(work.item.source.name, work.plan_id, str(work.item.source))[:60].rstrip("-"),
         backup=text(details, "backup"),
         base=text(details, "base"),
-        namespaces=mapped(target, [str(name) for name in sequence(details, "namespaces")]),
+        namespaces=mapped(target, _meant(work, [str(name) for name in sequence(details, "namespaces")])),
         isolated=target.isolated,
+        partial=bool(target.scope),
+        erased=erased_of(work),
     )
+
+
+def _meant(work: RestoreWork, captured: Sequence[str]) -> Sequence[str]:
+    """All of the backup, unless the plan is for a part."""
+    planned, erased = mapping(work.item.details, "namespaces"), erased_of(work)
+    if work.item.target.scope:
+        return [name for name in captured if name in planned]
+    return [name for name in captured if name not in erased]
+
+
+def erased_of(work: RestoreWork) -> frozenset[str]:
+    """As the plan has it."""
+    return frozenset(str(name) for name in sequence(work.item.details, "erased"))
 
 
 def mapped(target: Target, namespaces: Sequence[str]) -> Mapping[str, str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dr.components.cluster.access import ClusterOptions, KubeApi
+from dr.components.cluster.erased import erased_among
 from dr.components.cluster.holding import excluded_kinds
 from dr.components.cluster.layout import METHOD
 from dr.components.cluster.names import mapped
+from dr.components.cluster.scoping import TENANT_LABEL, in_scope
 from dr.errors import NOT_FOUND, TARGET_EXISTS, TARGET_PROTECTED, DrError
+from dr.model.erasure import Erasure
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -16,16 +19,27 @@ from dr.vendors.kubernetes_objects import NAMESPACES, mapping, name_of, sequence
 
 
 def outline(
-    kube: KubeApi, spec: SourceSpec, manifest: PointManifest, domain: FailureDomain, target: Target
+    kube: KubeApi,
+    spec: SourceSpec,
+    manifest: PointManifest,
+    domain: FailureDomain,
+    target: Target,
+    database: str = "",
+    ledger: Sequence[Erasure] = (),
 ) -> PlannedRestore:
-    """Reads the target's namespaces only. Raises DrError TARGET_EXISTS, TARGET_PROTECTED."""
+    """Reads the target's namespaces only. `database`: where restored databases are served, `127.0.0.1/32:8443`.
+    Raises DrError TARGET_EXISTS, TARGET_PROTECTED."""
     options = ClusterOptions.read(spec)
     captured = [str(name) for name in sequence(manifest.details, "namespaces")]
     if not captured:
         raise DrError(NOT_FOUND, f"{manifest.name} names no namespaces")
-    namespaces = mapped(target, captured)
+    tenants = tenants_of(manifest)
+    erased = erased_among(captured, tenants, ledger)
+    left = [name for name in captured if name not in erased]
+    namespaces = mapped(target, in_scope(target, left, tenants, text(spec.options, TENANT_LABEL)))
     living = living_namespaces(kube, namespaces)
     refuse_living(target, spec.id.name, living)
+    refuse_mapped_onto(target, namespaces, living)
     native = has_native(manifest.details)
     excluded = excluded_kinds(target.isolated, native)
     return PlannedRestore(
@@ -43,10 +57,18 @@ def outline(
         details={
             "namespaces": dict(namespaces),
             "cutover": dict(mapping(spec.options, "cutover")),
-            "allowEgress": list(options.allow_egress),
+            "allowEgress": [*options.allow_egress, *([database] if database and options.cutover else [])],
+            "replaceSecrets": list(options.replace_secrets),
+            "erased": list(erased),
+            "probe": dict(mapping(spec.options, "probe")),
             "deadline_s": options.deadline.total_seconds(),
         },
     )
+
+
+def tenants_of(manifest: PointManifest) -> Mapping[str, str]:
+    """As their labels were when the point was made."""
+    return {name: str(tenant) for name, tenant in mapping(manifest.details, "tenants").items()}
 
 
 def has_native(details: Mapping[str, object]) -> bool:
@@ -72,6 +94,13 @@ def refuse_living(target: Target, source: str, living: tuple[str, ...]) -> None:
         raise DrError(
             TARGET_PROTECTED, f"namespace {named} is alive, and nobody named it to be restored over", hint=hint
         )
+
+
+def refuse_mapped_onto(target: Target, namespaces: Mapping[str, str], living: tuple[str, ...]) -> None:
+    """A namespace under another name is a new one. Raises DrError TARGET_EXISTS."""
+    onto = sorted(there for name, there in namespaces.items() if there != name and there in living)
+    if onto and not target.isolated:
+        raise DrError(TARGET_EXISTS, f"namespace {', '.join(onto)} exists already; map to a name that is free")
 
 
 def _creates(manifest: PointManifest, namespaces: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dr.components.cluster.access import Cutover, KubeApi
+from dr.components.cluster.fencing import NOTE
 from dr.components.cluster.names import Names
 from dr.errors import NOT_FOUND, TIMED_OUT, DrError
 from dr.ports import Json, StepContext
@@ -104,7 +105,9 @@ class Releasing:
             spec: dict[str, object] = {"suspend": mapping(workload).get("suspended") is True}
         else:
             spec = {"replicas": self._replicas(workload)}
-        self.kube.patch(resource, text(workload, "name"), {"spec": spec}, namespace)
+        # a backup that was taken behind a fence carries its note
+        woken: dict[str, object] = {"metadata": {"annotations": {NOTE: None}}, "spec": spec}
+        self.kube.patch(resource, text(workload, "name"), woken, namespace)
 
     def _await(self, workload: object, context: StepContext) -> None:
         resource, name = _RESOURCES[text(workload, "resource")], text(workload, "name")

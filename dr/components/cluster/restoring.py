@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dr.components.cluster import following
+from dr.components.cluster import following, inert
 from dr.components.cluster.access import Velero
 from dr.components.cluster.containing import ensure
 from dr.components.cluster.holding import excluded_kinds, modifiers
@@ -25,6 +25,7 @@ from dr.vendors.kubernetes_objects import (
     mapping,
     name_of,
     number,
+    sequence,
     text,
     uid_of,
 )
@@ -46,18 +47,20 @@ class Restoring:
 
     def request(self, context: StepContext) -> Json:
         kube, namespace, names = self.velero.kube, self.velero.namespace, self.names
+        replaced = inert.rules(sequence(context.outcome("stage"), "replaced"), names)
         rules = {
-            "data": {"modifiers.yaml": modifiers(names.isolated, self.native)},
-            "metadata": self._metadata(names.name),
+            "data": {"modifiers.yaml": modifiers(names.isolated, self.native, replaced)},
+            "metadata": self._metadata(names.name, context),
         }
         ensure(kube, CONFIG_MAPS, rules, names.labels, namespace)
         backup = text(context.outcome("import-backup"), "backup")
-        body = {"metadata": self._metadata(names.restore(context.attempt)), "spec": self._spec(backup)}
+        body = {"metadata": self._metadata(names.restore(context.attempt), context), "spec": self._spec(backup)}
         found = ensure(kube, RESTORES, body, names.labels, namespace)
         return {"restore": name_of(found), "uid": uid_of(found)}
 
-    def _metadata(self, name: str) -> Json:
-        return {"name": name, "namespace": self.velero.namespace, "labels": dict(self.names.labels)}
+    def _metadata(self, name: str, context: StepContext) -> Json:
+        labels = dict(self.names.marks(context.clock.now()))
+        return {"name": name, "namespace": self.velero.namespace, "labels": labels}
 
     def _spec(self, backup: str) -> Json:
         names = self.names
@@ -66,11 +69,16 @@ class Restoring:
             "backupName": backup,
             "includedNamespaces": list(names.namespaces),
             "namespaceMapping": changed,
-            "includeClusterResources": True,
+            # of a part: only what its own objects need (volumes of its claims)
+            **({} if names.partial else {"includeClusterResources": True}),
             "excludedResources": list(excluded_kinds(names.isolated, self.native)),
             "resourceModifier": {"kind": "ConfigMap", "name": names.name},
             "existingResourcePolicy": "update" if self.over else "none",
         }
+
+    def prove_inert(self, context: StepContext) -> Json:
+        """No external credential is in the copy. Raises DrError RESTORE_FAILED."""
+        return inert.prove(self.velero.kube, self.names, sequence(context.outcome("stage"), "replaced"))
 
     def follow(self, context: StepContext) -> Json:
         asked = context.outcome("restore")

@@ -23,6 +23,7 @@ from dr.components.cluster.layout import (
     file_of,
     role_of,
 )
+from dr.components.cluster.scoping import TENANT_LABEL, living_tenants
 from dr.components.cluster.tarball import gunzip
 from dr.components.cluster.volumes import Volume, read_volumes, uncaptured
 from dr.errors import BACKUP_FAILED, CONFLICT, TIMED_OUT, DrError
@@ -81,7 +82,9 @@ class VeleroSource:
     # --- steps
 
     def _select(self, context: StepContext) -> Json:
-        return {"namespaces": list(self.namespaces()), "velero": self._velero()}
+        chosen = self.namespaces()
+        tenants = living_tenants(self.velero.kube, text(self.spec.options, TENANT_LABEL), chosen)
+        return {"namespaces": list(chosen), "tenants": tenants, "velero": self._velero()}
 
     def _velero(self) -> Json:
         """What a new cluster needs to get the same Velero, remembered by every point."""
@@ -219,6 +222,7 @@ class VeleroSource:
                 "uid": text(outcomes["request"], "uid"),
                 "base": text(copied, "base"),
                 "namespaces": list(sequence(outcomes["select"], "namespaces")),
+                "tenants": dict(mapping(outcomes["select"], "tenants")),
                 "kinds": dict(mapping(copied, "kinds")),
                 "started": text(followed, "started"),
                 "completed": text(followed, "completed"),

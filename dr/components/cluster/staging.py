@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dr.components.cluster import copying
+from dr.components.cluster import copying, inert
 from dr.components.cluster.access import Velero
 from dr.components.cluster.containing import ensure
 from dr.components.cluster.contents import Item, read_items
+from dr.components.cluster.fencing import ready_of, replicas_of, suspended_of
 from dr.components.cluster.layout import BACKUPS, LOCATIONS, METADATA, renamed
 from dr.components.cluster.names import Names
 from dr.errors import DAMAGED, RESTORE_FAILED, TIMED_OUT, DrError
 from dr.model.points import Artefact, PointManifest
 from dr.ports import Json, ObjectInfo, ObjectStore, StepContext
-from dr.vendors.kubernetes_objects import KubeObject, mapping, number, text, uid_of
+from dr.vendors.kubernetes_objects import KubeObject, labels_of, mapping, text, uid_of
 
 _AVAILABLE_S = 90.0
 _SYNC_S = 180.0
@@ -32,6 +33,8 @@ class Staging:
     names: Names
     vault: ObjectStore
     manifest: PointManifest
+    external: tuple[str, ...] = ()
+    """Patterns of Secrets that a contained copy gets without their values."""
 
     def stage(self, context: StepContext) -> Json:
         """Copy every artefact under `restores/<id>/backups/<name>/`; what was copied is held against the manifest."""
@@ -44,8 +47,17 @@ class Staging:
             if one.stored.sha256 != stated[one.name].sha256:
                 raise DrError(DAMAGED, f"{one.origin.name} is not what was committed: its sha256 differs")
         bucket.put(self._folder(name) + METADATA, self._metadata(name))
-        workloads = [found for item in self._items() if (found := _workload(item))]
-        return {"backup": name, "location": self.names.name, "objects": len(copied) + 1, "workloads": workloads}
+        items, kinds = self._items()
+        workloads = [_workload(item) for item in items if item.resource in _WORKLOADS]
+        secrets = [item.body for item in items if item.resource == "secrets" and self.names.isolated]
+        return {
+            "backup": name,
+            "location": self.names.name,
+            "objects": len(copied) + 1,
+            "workloads": workloads,
+            "replaced": inert.chosen(secrets, self.external),
+            "kinds": kinds,
+        }
 
     def _name(self) -> str:
         """Under a name of its own, because the living Backup object may hold the old one; but what file-system backups
@@ -77,18 +89,29 @@ class Staging:
         backup = json.loads(self.vault.get(artefact.name, generation=artefact.generation or None))
         kept = {key: backup["metadata"].get(key) or {} for key in ("labels", "annotations")}
         location = self.names.name
-        kept["labels"] = {**kept["labels"], **self.names.labels, "velero.io/storage-location": location}
+        kept["labels"] = {
+            **kept["labels"],
+            **self.names.labels,
+            "velero.io/storage-location": location,
+        }
         status = {key: value for key, value in backup["status"].items() if key != "expiration"}
         metadata = {"name": name, "namespace": self.velero.namespace, **kept}
         spec = {**backup["spec"], "storageLocation": location, "hooks": {}}
         whole = {**backup, "metadata": metadata, "spec": spec, "status": status}
         return json.dumps(whole, sort_keys=True, indent=1).encode()
 
-    def _items(self) -> list[Item]:
-        """Workloads only, so that an archive of any size stays cheap."""
+    def _items(self) -> tuple[list[Item], list[Json]]:
+        """Workloads and Secrets only, so that an archive of any size stays cheap; and which kinds there are."""
         found = next(one for one in self.manifest.artefacts if one.role == "velero/contents")
-        items = read_items(self.vault.stream(found.name, generation=found.generation or None))
-        return [item for item in items if item.resource in _WORKLOADS]
+        kept, kinds, spaces = [], set(), self.names.namespaces
+        for item in read_items(self.vault.stream(found.name, generation=found.generation or None)):
+            kinds.add((item.api.group, item.api.version, item.api.plural))
+            here = item.namespace in spaces or not spaces
+            if here and item.resource in (*_WORKLOADS, "secrets"):
+                kept.append(item)
+        return kept, [
+            {"group": group, "version": version, "plural": plural} for group, version, plural in sorted(kinds)
+        ]
 
     # --- import
 
@@ -98,22 +121,27 @@ class Staging:
         Velero's sync controller would make that object within a minute; we make it as it does, at once.
         """
         kube, namespace, names = self.velero.kube, self.velero.namespace, self.names
-        location = ensure(kube, LOCATIONS, self._location(), names.labels, namespace)
+        location = ensure(kube, LOCATIONS, self._location(context), names.labels, namespace)
         self._available(context)
         name = text(context.outcome("stage"), "backup")
         if not self.carries_volumes():
             bucket, _ = self.velero.bucket()
-            body: KubeObject = json.loads(bucket.get(self._folder(name) + METADATA))
+            body: dict[str, dict[str, object]] = json.loads(bucket.get(self._folder(name) + METADATA))
+            body["metadata"]["labels"] = {**labels_of(body), **names.marks(context.clock.now())}
             ensure(kube, BACKUPS, body, names.labels, namespace)
         backup = self._imported(name, context)
         return {"backup": name, "backup_uid": uid_of(backup), "location_uid": uid_of(location)}
 
-    def _location(self) -> KubeObject:
+    def _location(self, context: StepContext) -> KubeObject:
         """As the location that backups go to, except the prefix. Read-only: Velero collects no garbage in it."""
         spec = dict(mapping(self.velero.storage(), "spec"))
         storage = {**mapping(spec, "objectStorage"), "prefix": self.names.folder.rstrip("/")}
         spec.update(objectStorage=storage, accessMode="ReadOnly", default=False)
-        metadata = {"name": self.names.name, "namespace": self.velero.namespace, "labels": dict(self.names.labels)}
+        metadata = {
+            "name": self.names.name,
+            "namespace": self.velero.namespace,
+            "labels": dict(self.names.marks(context.clock.now())),
+        }
         return {"metadata": metadata, "spec": spec}
 
     def _available(self, context: StepContext) -> None:
@@ -157,17 +185,16 @@ _WORKLOADS: Mapping[str, str] = {
 }
 
 
-def _workload(item: Item) -> Json | None:
+def _workload(item: Item) -> Json:
     """What release must know: how many replicas it had, whether it ran, whether it was suspended."""
-    spec, status = mapping(item.body, "spec"), mapping(item.body, "status")
-    replicas = number(spec, "replicas") if "replicas" in spec else 1
+    replicas = replicas_of(item.body)
     return {
         "resource": item.resource,
         "namespace": item.namespace,
         "name": item.name,
         "replicas": replicas,
-        "ran": number(status, "readyReplicas") >= replicas,
-        "suspended": spec.get("suspend") is True,
+        "ran": ready_of(item.body) >= replicas,
+        "suspended": suspended_of(item.body),
     }
 
 

@@ -30,7 +30,7 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             if inflate.eof and chunk:
                 raise DrError(DAMAGED, "bytes follow the end of the gzip stream")
-            while chunk:
+            while chunk and not inflate.eof:  # at its end zlib leaves the tail as it was
                 yield inflate.decompress(chunk, _STEP)
                 chunk = inflate.unconsumed_tail
         if inflate.unused_data:

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dr.components.cluster.access import Velero
 from dr.components.cluster.layout import BACKUPS, LOCATIONS, RESTORES
 from dr.components.cluster.names import Names
 from dr.components.cluster.restoring import resource_of
-from dr.errors import DrError
+from dr.errors import NOT_FOUND, DrError
 from dr.model.points import Check
 from dr.ports import Clock, Json
 from dr.vendors.kubernetes_objects import (
     CONFIG_MAPS,
+    DEPLOYMENTS,
     NAMESPACES,
+    PODS,
+    STATEFUL_SETS,
     KubeObject,
     Resource,
     labels_of,
     name_of,
+    number,
     selects,
     sequence,
     text,
     uid_of,
 )
+from dr.vendors.retry import with_retry
 
-_GONE_S = 180.0
+T = TypeVar("T")
+GONE_S = 180.0
 """A namespace with its content takes 5 to 10 s; a finalizer that nobody serves takes for ever."""
+
+
+_PATIENCE_S = 300.0
+"""How long a teardown waits for an API server that is away. What it leaves then, a reaper removes."""
+_QUIET_S = 60.0
+
+
+def patient(call: Callable[[], T], what: str, clock: Clock) -> T:
+    """Again and again while the API server is away; the last error after five minutes."""
+    return with_retry(call, what=what, attempts=60, deadline_s=_PATIENCE_S, sleep=clock.sleep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +61,52 @@ class Teardown:
         the bucket go last.
         """
         velero, uids = self.velero, _uids(outcomes)
-        spaces = self._ask(NAMESPACES, "", self._namespaces(outcomes) if self.names.isolated else [], {})
+        ours, others = self._namespaces(outcomes) if self.names.isolated else ([], [])
+        self._quieten(ours)
+        spaces = self._ask(NAMESPACES, "", ours, {})
         checks: list[Check] = []
         for resource in (RESTORES, LOCATIONS, BACKUPS, CONFIG_MAPS):
             found = self._ours(resource, velero.namespace)
             checks += self._settle(resource, velero.namespace, self._ask(resource, velero.namespace, found, uids))
         checks += self._outside(outcomes.get("follow", {}))
         checks += self._settle(NAMESPACES, "", spaces)
-        return (*checks, self._copies())
+        return (*checks, *others, self._copies())
 
     def _ours(self, resource: Resource, namespace: str) -> Sequence[KubeObject]:
-        return self.velero.kube.list(resource, namespace, labels=selects(self.names.labels), metadata_only=True).items
+        labels, kube = selects(self.names.labels), self.velero.kube
+        return patient(
+            lambda: kube.list(resource, namespace, labels=labels, metadata_only=True), f"list {resource}", self.clock
+        ).items
 
-    def _namespaces(self, outcomes: Mapping[str, Json]) -> list[KubeObject]:
-        """Those with our label and a name of the plan. A journalled uid that differs is another namespace: kept."""
+    def _namespaces(self, outcomes: Mapping[str, Json]) -> tuple[list[KubeObject], list[Check]]:
+        """Those with our label and a name of the plan. A journalled uid that differs is another namespace: kept, and named."""
         journalled = {
             text(one, "name"): text(one, "uid") for one in sequence(outcomes.get("contain", {}), "namespaces")
         }
         labelled = [one for one in self._ours(NAMESPACES, "") if name_of(one) in self.names.targets]
-        return [one for one in labelled if journalled.get(name_of(one), uid_of(one)) == uid_of(one)]
+        ours = [one for one in labelled if journalled.get(name_of(one), uid_of(one)) == uid_of(one)]
+        others = [name_of(one) for one in labelled if one not in ours]
+        return ours, [
+            Check(f"{NAMESPACES} {name}", False, "left alone: its uid is not what was made") for name in others
+        ]
+
+    def _quieten(self, namespaces: Iterable[KubeObject]) -> None:
+        """Nothing runs any more when the policies go: before 1.34 a namespace's content is deleted in any order."""
+        kube = self.velero.kube
+        for space in map(name_of, namespaces):
+            for resource in (DEPLOYMENTS, STATEFUL_SETS):
+                for one in patient(lambda: kube.list(resource, space), f"list {resource}", self.clock).items:  # noqa: B023
+                    if number(one, "spec", "replicas"):
+                        self._asleep(resource, name_of(one), space)
+            self._until(lambda: bool(kube.list(PODS, space, metadata_only=True).items), _QUIET_S)  # noqa: B023
+
+    def _asleep(self, resource: Resource, name: str, namespace: str) -> None:
+        kube, body = self.velero.kube, {"spec": {"replicas": 0}}
+        try:
+            patient(lambda: kube.patch(resource, name, body, namespace), f"patch {resource}", self.clock)
+        except DrError as error:
+            if error.kind is not NOT_FOUND:
+                raise
 
     def _ask(
         self, resource: Resource, namespace: str, found: Iterable[KubeObject], uids: Mapping[str, str]
@@ -89,23 +133,29 @@ class Teardown:
 
     def _refused(self, resource: Resource, namespace: str, one: KubeObject) -> str:
         try:
-            self.velero.kube.delete(resource, name_of(one), namespace, uid=uid_of(one))
+            kube = self.velero.kube
+            patient(
+                lambda: kube.delete(resource, name_of(one), namespace, uid=uid_of(one)),
+                f"delete {resource}",
+                self.clock,
+            )
         except DrError as error:
             return error.message
         return ""
 
     def _gone(self, resource: Resource, namespace: str, one: KubeObject) -> Check:
         name = name_of(one)
-        left = self._until(lambda: self._left(resource, namespace, name, uid_of(one)))
-        return Check(f"{resource} {name}", not left, f"left after {_GONE_S:.0f} s" if left else "deleted")
+        left = self._until(lambda: self._left(resource, namespace, name, uid_of(one)), GONE_S)
+        return Check(f"{resource} {name}", not left, f"left after {GONE_S:.0f} s" if left else "deleted")
 
     def _left(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
-        found = self.velero.kube.get(resource, name, namespace)
+        kube = self.velero.kube
+        found = patient(lambda: kube.get(resource, name, namespace), f"get {resource}", self.clock)
         return found is not None and uid_of(found) == uid
 
-    def _until(self, left: Callable[[], bool]) -> bool:
+    def _until(self, left: Callable[[], bool], seconds: float) -> bool:
         """Whether it is still there when the time is over."""
-        end = self.clock.stamp().monotonic + _GONE_S
+        end = self.clock.stamp().monotonic + seconds
         while left():
             if self.clock.stamp().monotonic >= end:
                 return True

@@ -53,6 +53,8 @@ class ConfigOptions:
     """Kinds that the cluster must serve."""
     heartbeat: timedelta
     cutover: Cutover | None
+    replace_secrets: tuple[str, ...]
+    """Patterns of `namespace/name`: external credentials, which a contained copy does not get."""
 
     @classmethod
     def read(cls, spec: SourceSpec) -> ConfigOptions:
@@ -65,6 +67,7 @@ class ConfigOptions:
             custom=_names(options, "customResources"),
             heartbeat=parse_duration(str(options.get("heartbeat", "10s"))),
             cutover=Cutover.read(options),
+            replace_secrets=_names(options, "replaceSecrets"),
         )
         if not read.namespaces and not read.selector:
             raise DrError(CONFIGURATION, f"{spec.id} names no namespace and no namespaceSelector to capture")

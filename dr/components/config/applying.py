@@ -17,7 +17,7 @@ from dr.components.config.normal import Plain, normalised
 from dr.components.config.ordering import GROUPS, batches, group_of
 from dr.components.config.state import ObjectKey
 from dr.components.config.targets import Form
-from dr.components.config.wanted import Origin, Wanted, unsealed
+from dr.components.config.wanted import Origin, Wanted, part_of, unsealed
 from dr.errors import REJECTED, RESTORE_FAILED, DrError
 from dr.ports import Json, RestoreWork, Step, StepContext
 from dr.vendors.kubernetes_objects import Resource, mapping, sequence, text, uid_of
@@ -49,7 +49,7 @@ class Applying:
         """The whole state, Secrets opened. Raises DrError before anything is created."""
         work = self.work
         origin = Origin(work.vault, work.item.source, work.manifest, work.item.instant)
-        return unsealed(self.sealer, work.item.source, origin.state())
+        return part_of(unsealed(self.sealer, work.item.source, origin.state()), work.item)
 
     @cached_property
     def rules(self) -> Rules:
@@ -59,7 +59,8 @@ class Applying:
 
     @property
     def living(self) -> Living:
-        return Living(self.api, self.form.names.targets, not self.form.names.isolated)
+        whole = not self.form.names.isolated and not self.work.item.target.scope
+        return Living(self.api, self.form.names.targets, whole)
 
     # --- steps
 

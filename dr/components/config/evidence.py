@@ -121,7 +121,7 @@ class Evidence:
     def _newer(self, outcomes: Mapping[str, Json]) -> Check:
         """What is there and was not at the instant."""
         deletes = self.applying.rules.deletes_newer
-        found = newer(self.applying.wanted, self._living())
+        found = newer({self.applying.form.place(key) for key in self.applying.wanted}, self._living())
         if not found:
             deleted = sequence(outcomes.get("newer", {}), "deleted")
             return Check("newer than the instant", True, f"{len(deleted)} deleted" if deleted else "nothing")

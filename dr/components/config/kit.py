@@ -7,6 +7,7 @@ from functools import cache
 from dr.changelog.seal import Sealer
 from dr.components.config.access import LOG, PACK
 from dr.components.config.following import ConfigFollower
+from dr.components.config.guarding import ConfigGuard
 from dr.components.config.living import LivingConfig
 from dr.components.config.packing import ConfigPackInspector
 from dr.components.config.reading import coverage
@@ -37,13 +38,15 @@ def kit(wiring: Wiring) -> Kit:
         return ConfigSource(follower(spec))
 
     restorers = tuple(
-        ConfigRestorer(wiring.kubernetes(), sealer, vault, wiring.clock, method) for method in (LOG, PACK)
+        ConfigRestorer(wiring.kubernetes(), sealer, vault, wiring.clock, method, wiring.erasures)
+        for method in (LOG, PACK)
     )
     return Kit(
         source=source,
         inspectors=(ConfigPackInspector(),),
         restorers=restorers,
         witness=LivingConfig(source, wiring.clock),
+        guard=ConfigGuard(wiring.kubernetes(), sealer),
         ready=lambda spec: check_ready(spec, wiring.kubernetes()),
         follower=follower,
         coverage=coverage,

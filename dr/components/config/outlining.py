@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from dr.changelog.seal import Sealer
+from dr.components.cluster.erased import erased_among
 from dr.components.cluster.names import Names
-from dr.components.cluster.outlining import living_namespaces, refuse_living
-from dr.components.config.access import ConfigApi, ConfigOptions
+from dr.components.cluster.outlining import living_namespaces, refuse_living, refuse_mapped_onto
+from dr.components.cluster.scoping import TENANT_LABEL, in_scope, tenants_by_label
+from dr.components.config.access import NAMESPACE_KIND, ConfigApi, ConfigOptions
 from dr.components.config.deciding import NEWER, Act, Decision, Rules, newer, unknown_names
 from dr.components.config.living import Living, resources_of
 from dr.components.config.normal import Plain
@@ -18,12 +20,13 @@ from dr.components.config.state import ObjectKey
 from dr.components.config.targets import Form, spaces_for
 from dr.components.config.wanted import Origin, Wanted, unsealed
 from dr.errors import NOT_FOUND, DrError
+from dr.model.erasure import Erasure
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import format_instant, parse_instant
 from dr.ports import ObjectStore
-from dr.vendors.kubernetes_objects import Resource, mapping
+from dr.vendors.kubernetes_objects import Resource, mapping, text
 
 _NAMED = 10
 
@@ -36,6 +39,7 @@ class Outlining:
     sealer: Sealer | None
     vault: ObjectStore
     method: str
+    ledger: Sequence[Erasure] = ()
 
     def outline(
         self,
@@ -47,19 +51,24 @@ class Outlining:
     ) -> PlannedRestore:
         """Raises DrError TARGET_EXISTS, TARGET_PROTECTED; NOT_FOUND for a named Secret that was not there; DAMAGED."""
         wanted = self._wanted(spec, origin, requested)
-        namespaces = tuple(sorted({key.space for key in wanted} - {""}))
-        if not namespaces:
+        found = tuple(sorted({key.space for key in wanted} - {""}))
+        if not found:
             raise DrError(NOT_FOUND, f"{spec.id} holds nothing at {format_instant(requested)}")
-        spaces = spaces_for(target, namespaces)
+        erased = erased_among(found, tenants_in(spec, wanted), self.ledger)
+        found = tuple(name for name in found if name not in erased)
+        wanted = {key: body for key, body in wanted.items() if key.space not in erased}
+        spaces = spaces_for(target, _meant(spec, target, wanted, found))
         living = living_namespaces(self.api, spaces)
         refuse_living(target, spec.id.name, living)
+        refuse_mapped_onto(target, spaces, living)
+        wanted = {key: body for key, body in wanted.items() if not target.scope or key.space in spaces}
         for name in unknown_names(target.named, wanted):
             raise DrError(
                 NOT_FOUND, f"there was no Secret {name.removeprefix('secret:')} at {format_instant(requested)}"
             )
         lost = sorted(set(spaces.values()) - set(living))
         kinds = sorted({key.kind for key in wanted} | set(ConfigOptions.read(spec).wanted))
-        form = Form(Names("", "", "", "", spaces, target.isolated))
+        form = Form(Names("", "", "", "", spaces, target.isolated, bool(target.scope)))
         rules = Rules.of(target, spec.id.name, lost)
         return PlannedRestore(
             source=spec.id,
@@ -78,6 +87,9 @@ class Outlining:
                 "lost": lost,
                 "kinds": kinds,
                 "cutover": dict(mapping(spec.options, "cutover")),
+                "replaceSecrets": list(ConfigOptions.read(spec).replace_secrets),
+                "erased": list(erased),
+                TENANT_LABEL: text(spec.options, TENANT_LABEL),
             },
         )
 
@@ -104,10 +116,24 @@ class Outlining:
             rules.decide(key, form.body(key, body), living.get(form.place(key))) for key, body in wanted.items()
         ]
         yield from _decided(decisions)
-        yield from _newer_words(newer(wanted, living), rules)
+        yield from _newer_words(newer({form.place(key) for key in wanted}, living), rules)
 
     def _living(self, form: Form, resources: Mapping[str, Resource]) -> dict[ObjectKey, Plain]:
-        return Living(self.api, form.names.targets, True).normal(resources.values())
+        return Living(self.api, form.names.targets, not form.names.partial).normal(resources.values())
+
+
+def _meant(spec: SourceSpec, target: Target, wanted: Wanted, found: tuple[str, ...]) -> tuple[str, ...]:
+    """By the labels that the namespaces had at the instant."""
+    return in_scope(target, found, tenants_in(spec, wanted), text(spec.options, TENANT_LABEL))
+
+
+def tenants_in(spec: SourceSpec, wanted: Wanted) -> Mapping[str, str]:
+    return tenants_labelled(wanted, text(spec.options, TENANT_LABEL))
+
+
+def tenants_labelled(wanted: Wanted, label: str) -> Mapping[str, str]:
+    """Namespace -> tenant, by the labels that the namespaces had at the instant."""
+    return tenants_by_label([body for key, body in wanted.items() if key.kind == NAMESPACE_KIND], label)
 
 
 def _size(origin: PointManifest | Coverage) -> int:

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from dr.changelog import Entry, LogReader
 from dr.changelog.entries import read_entry, read_segments, refuse_newer
 from dr.changelog.frames import compressing, decompressing, lines
+from dr.changelog.inspecting import CHAIN
 from dr.changelog.reader import is_pack
 from dr.changelog.units import CHANGES, Unit
 from dr.components.config.access import LOG
 from dr.components.config.state import DELETE, PUT, State, fold
 from dr.errors import DAMAGED, INSTANT_UNREACHABLE, DrError
 from dr.model.ids import SourceId
-from dr.model.points import Coverage
+from dr.model.points import Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import format_instant, parse_instant
 from dr.ports import Json, ObjectStore
@@ -89,12 +90,15 @@ def state_at(vault: ObjectStore, source: SourceId, instant: datetime | None = No
     """The fold of everything seen until the instant (None: until the end of the log). Raises DrError DAMAGED naming the
     object, INSTANT_UNREACHABLE where the log holds nothing to begin from."""
     reader = LogReader(vault, source)
-    run = _run_of(list(runs(reader.units())), source, instant)
-    state = _built(reader, run, instant) if run else State(whole=True)
-    if not state.whole:
+    pieces = _pieces_for(list(runs(reader.units())), source, instant)
+    for piece in reversed(pieces):
+        # behind a hole a piece may begin before the one before it ends, and have nothing to begin from
+        if (state := _built(reader, piece, instant)).whole:
+            return state
+    if pieces:
         asked = format_instant(instant) if instant else "its end"
         raise DrError(INSTANT_UNREACHABLE, f"the log of {source} holds no base to restore {asked} from")
-    return state
+    return State(whole=True)
 
 
 def state_before(reader: LogReader, seq: int) -> State:
@@ -107,14 +111,14 @@ def state_before(reader: LogReader, seq: int) -> State:
     return _built(reader, pieces[-1], None)
 
 
-def _run_of(pieces: Sequence[list[Unit]], source: SourceId, instant: datetime | None) -> list[Unit]:
-    """The unbroken piece of the log that the instant falls into, or the last one before it."""
+def _pieces_for(pieces: Sequence[list[Unit]], source: SourceId, instant: datetime | None) -> Sequence[list[Unit]]:
+    """The unbroken pieces of the log that begin until the instant; without one the last."""
     if instant is None or not pieces:
-        return pieces[-1] if pieces else []
+        return pieces[-1:]
     before = [piece for piece in pieces if (start := _start(piece)) and start <= instant]
     if not before:
         raise DrError(INSTANT_UNREACHABLE, f"the log of {source} begins after {format_instant(instant)}")
-    return before[-1]
+    return before
 
 
 def _start(units: Iterable[Unit]) -> datetime | None:
@@ -194,12 +198,26 @@ def _covered(piece: Sequence[Unit], based: Callable[[Unit], bool]) -> Covered | 
     if (index := next(firsts, None)) is None or (start := _start(piece[index:])) is None:
         return None
     opening = next(unit for unit in piece[index:] if unit.start)
-    if opening.first_seq == 1 and not is_pack(opening):
+    if opening.first_seq == 1 and (not is_pack(opening) or opening.last_seq == 1):
         # until the last entry of the first listing, only part of what there was had been written down
         start = max(start, opening.last or start)
     watermark = piece[-1].watermark or start
     last = max((unit.last for unit in piece if unit.last), default=watermark)
     return Covered(start, max(watermark, last, start), watermark)
+
+
+def cut_short(reader: LogReader, instant: datetime) -> Check:
+    """Whether a hole behind the instant is why it is that instant: what was seen later lies there and cannot be used. A hole
+    behind which everything was written down anew is healed. Raises DrError."""
+    pieces = list(runs(reader.units()))
+    usable = [_covered(piece, lambda unit: has_whole_base(reader.vault, unit)) for piece in pieces]
+    if len(pieces) < 2 or usable[-1] is not None:
+        return Check(CHAIN, True, f"{len(pieces)} unbroken pieces, the last one can be used" if pieces else "empty")
+    hole = max((at for at, one in enumerate(usable) if one), default=0)
+    end = usable[hole]
+    late = end is None or instant >= end.end
+    words = reader.break_between(pieces[hole][-1], pieces[hole + 1][0]).message
+    return Check(CHAIN, not late, words if late else f"broken behind the instant: {words}")
 
 
 def has_whole_base(vault: ObjectStore, unit: Unit) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dr.components.cluster.access import Cutover
+from dr.components.cluster.inert import WORKLOAD_IDENTITY, inert, is_external
 from dr.components.cluster.names import Names, mapped
 from dr.components.config.normal import Plain
 from dr.components.config.ordering import is_known
@@ -35,13 +36,16 @@ class Form:
     names: Names
     cutover: Cutover | None = None
     database: str = ""
+    external: tuple[str, ...] = ()
+    """Patterns of Secrets whose values a contained copy does not get."""
 
     @classmethod
     def of(cls, work: RestoreWork) -> Form:
         details = work.item.details
         spaces = {name: str(there) for name, there in mapping(details, "namespaces").items()}
         names = Names(work.plan_id, "", "", "", spaces, work.item.target.isolated)
-        return cls(names, Cutover.read(details), work.siblings.get("appdata.database", ""))
+        external = tuple(str(name) for name in sequence(details, "replaceSecrets"))
+        return cls(names, Cutover.read(details), work.siblings.get("appdata.database", ""), external)
 
     def held_back(self, key: ObjectKey) -> str:
         """Why a contained copy does not get an object itself, only its dry run; empty: it gets it."""
@@ -71,7 +75,7 @@ class Form:
             "metadata": {**metadata, **({"namespace": there.namespace} if there.namespace else {})},
         }
         body = self._cut_over(key, body)
-        return self._contained(key, body) if self.names.isolated else body
+        return self._contained(key, wanted, body) if self.names.isolated else body
 
     def _cut_over(self, key: ObjectKey, body: Plain) -> Plain:
         """The database that is restored beside it stays the one that the application is pointed at."""
@@ -84,12 +88,16 @@ class Form:
             return body
         return {**body, "data": {**mapping(body, "data"), cut.key: self.database}}
 
-    def _contained(self, key: ObjectKey, body: Plain) -> Plain:
+    def _contained(self, key: ObjectKey, wanted: KubeObject, body: Plain) -> Plain:
         spec = dict(mapping(body, "spec"))
         if key.kind in ("deployments.apps", "statefulsets.apps"):
             return {**body, "spec": {**spec, "replicas": 0}}
         if key.kind == "cronjobs.batch" or key.kind.endswith(".toolkit.fluxcd.io"):
             return {**body, "spec": {**spec, "suspend": True}}
+        if key.kind == "secrets" and is_external(wanted, self.external):
+            return {**body, "data": dict(inert(mapping(body, "data")))}
+        if key.kind == "serviceaccounts":
+            return _without_identity(body)
         if key.kind == "services":
             return {**body, "spec": _inside(spec)}
         if "subjects" in body:
@@ -101,6 +109,13 @@ class Form:
         space = text(subject, "namespace")
         there = self.names.namespaces.get(space, space)
         return {**mapping(subject), **({"namespace": there} if there else {})}
+
+
+def _without_identity(account: Plain) -> Plain:
+    metadata = dict(mapping(account, "metadata"))
+    annotations = {key: value for key, value in mapping(metadata, "annotations").items() if key != WORKLOAD_IDENTITY}
+    kept = {key: value for key, value in metadata.items() if key != "annotations"}
+    return {**account, "metadata": {**kept, **({"annotations": annotations} if annotations else {})}}
 
 
 def _inside(spec: Mapping[str, object]) -> Plain:

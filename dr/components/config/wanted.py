@@ -17,8 +17,10 @@ from dr.components.config.session import no_key
 from dr.components.config.state import ObjectKey, State
 from dr.errors import DAMAGED, DrError
 from dr.model.ids import SourceId
+from dr.model.plans import PlannedRestore
 from dr.model.points import PointManifest
 from dr.ports import ObjectStore
+from dr.vendors.kubernetes_objects import mapping, sequence
 
 Wanted = Mapping[ObjectKey, Plain]
 
@@ -48,6 +50,18 @@ class Origin:
         if found is None:
             raise DrError(DAMAGED, f"{self.manifest.name} has no artefact {role}")
         return found
+
+
+def part_of(wanted: Wanted, item: PlannedRestore) -> Wanted:
+    """What is in the plan's namespaces, when a person named a part; nothing that belongs to the whole cluster then. Nothing of
+    an erased tenant."""
+    erased = {str(name) for name in sequence(item.details, "erased")}
+    if erased:
+        wanted = {key: body for key, body in wanted.items() if key.space not in erased}
+    if not item.target.scope:
+        return wanted
+    spaces = mapping(item.details, "namespaces")
+    return {key: body for key, body in wanted.items() if key.space in spaces}
 
 
 def unsealed(sealer: Sealer | None, source: SourceId, state: State) -> Wanted:

@@ -1,0 +1,84 @@
+"""The state that a restore of now reads, opened to be changed: the newest pack's base, its changes, and what came after."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from dr.changelog import Entry
+from dr.changelog.mutating import Line, Log, with_artefact
+from dr.components.config.reading import base_of, read_base, written_base
+from dr.components.config.state import PUT, ObjectKey, State
+from dr.components.planting import Subject, Unsuitable
+from dr.model.mutations import Edit
+
+Body = dict[str, Any]
+
+
+@dataclass
+class Opened:
+    """Log and base, to be changed and written anew."""
+
+    subject: Subject
+    log: Log
+    base: State | None
+    lines: list[Line]
+    """Of the base."""
+
+    @classmethod
+    def of(cls, subject: Subject) -> Opened:
+        log = Log.read(subject.vault, subject.spec.id)
+        pack = log.last_pack
+        base = read_base(subject.vault, base_of(pack.name), subject.spec.id) if pack else None
+        entries = base.entries() if base else ()
+        lines: list[Line] = [{"at": one.at, "key": one.key, "data": copy.deepcopy(dict(one.data))} for one in entries]
+        return cls(subject, log, base, lines)
+
+    def puts(self, kind: str) -> dict[ObjectKey, Body]:
+        """The newest put of each object of a kind that lives: its data, to be changed where it stands."""
+        found: dict[ObjectKey, Body] = {}
+        for line in self._lines():
+            key = ObjectKey.parse(str(line["key"]))
+            data = cast(Body, line["data"])
+            if key.kind == kind and data["op"] == PUT:
+                found[key] = data
+            elif key.kind == kind:
+                found.pop(key, None)
+        if not found:
+            raise Unsuitable(f"the log holds no {kind}")
+        return found
+
+    def _lines(self) -> list[Line]:
+        return [*self.lines, *(line for one in self.log.since(self.log.last_pack) for line in one.lines)]
+
+    def drop(self, fits: Callable[[ObjectKey], bool]) -> None:
+        """Every entry of those objects, in base and changes."""
+
+        def kept(line: Line) -> bool:
+            return not fits(ObjectKey.parse(str(line["key"])))
+
+        self.lines[:] = [line for line in self.lines if kept(line)]
+        for segment in self.log.segments:
+            segment.lines[:] = [line for line in segment.lines if kept(line)]
+
+    def edit(self, hit: Sequence[str]) -> Edit:
+        """Chain, base and manifests anew."""
+        forged, pack = self.log.forged(hit), self.log.last_pack
+        if pack is None or self.base is None:
+            return forged
+        state = State(last=self.base.last, whole=self.base.whole)
+        for line in self.lines:
+            _take(state, line)
+        name = base_of(pack.name)
+        data = b"".join(written_base(self.subject.spec.id, state))
+        if data == self.subject.vault.get(name):
+            return forged
+        return with_artefact(forged, self.subject.vault, pack, name, data)
+
+
+def _take(state: State, line: Line) -> None:
+    last = state.last
+    state.take(Entry(cast(Any, line["at"]), str(line["key"]), cast(Body, line["data"])))
+    state.last = last

@@ -56,9 +56,8 @@ demo: doctor setup ## Fill, back up, lose, restore, measure: the whole job in th
 scenarios: lab-binaries ## Every drill scenario: its disaster strikes a lab, the drill measures it and leaves nothing behind
 	DR_SCENARIOS=all $(PYTEST) tests/cluster/test_scenarios.py -q
 
-soak: lab-binaries ## Half an hour of the shipped manifests alone, with kills at random; MINUTES=30
-	$(BIN)/python -m lab soak --minutes $(or $(MINUTES),30)
-	$(BIN)/python -m tests.lab.killed_plans --out out/killed-plans.jsonl
+soak: lab-binaries ## The campaigns: half an hour of mischief, every kill, scenario, fault and forecast; stopped, it goes on: MINUTES=30 ONLY=part
+	$(BIN)/python -m lab campaigns --minutes $(or $(MINUTES),30) $(foreach part,$(ONLY),--only $(part))
 
 mutation: lab-binaries ## Every fault in copies of a lab's points, and 100 clean drills; stopped, it goes on: DIR=.lab OUT=out/mutation
 	$(BIN)/python -m lab status --dir $(or $(DIR),.lab) >/dev/null 2>&1 || $(BIN)/python -m lab up --dir $(or $(DIR),.lab) --snapshot-granularity 1

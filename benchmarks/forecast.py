@@ -195,7 +195,10 @@ def campaign(folder: Path, fitted: int = FITTED, held: int = HELD) -> dict[str, 
 
 
 def main(folder: str = str(OUT / "forecast")) -> None:
-    report("forecast", campaign(Path(folder)))
+    found = campaign(Path(folder))
+    report("forecast", found)
+    if float(str(found["covered"])) < GOAL:
+        sys.exit(f"the bound covers {found['covered']} of the held-out drills, not {GOAL}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ LATER = {
     "demo": "lab.demo",
     "soak": "lab.soak",
     "mutation": "lab.mutation",
+    "campaigns": "lab.campaigns",
 }
 """Commands loaded only when called: their imports are slow."""
 

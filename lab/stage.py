@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -75,7 +76,7 @@ class World:
 
     def dr(self, *args: str, codes: tuple[int, ...] = (0,)) -> tuple[int, str]:
         """Run `dr`, shown; its exit code and output. Fails the demo on any exit code that is not expected."""
-        self.stage.say(f"$ dr {' '.join(args)}", bold=True)
+        self.stage.say(f"$ dr {shlex.join(args)}", bold=True)
         return self._call(("dr", *args), codes)
 
     def quiet_dr(self, *args: str) -> str:
@@ -90,9 +91,10 @@ class World:
             raise DemoFailed(f"{' '.join(args)} ended with exit code {result.returncode}")
         return result.returncode, result.stdout
 
-    def drill(self, scenario: str, struck: str, codes: tuple[int, ...]) -> tuple[int, str]:
+    def drill(self, scenario: str, struck: str, codes: tuple[int, ...], *more: str) -> tuple[int, str]:
         """A drill for a disaster that struck at that instant, judged by the writers' record."""
-        return self.dr("drill", "run", scenario, "--disaster-at", struck, "--witness", str(self.witness), codes=codes)
+        judged = ("--disaster-at", struck, "--witness", str(self.witness))
+        return self.dr("drill", "run", scenario, *judged, *more, codes=codes)
 
     def disaster(self, name: str) -> str:
         """Strike; the instant of the first destructive acknowledgement."""

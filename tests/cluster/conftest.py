@@ -82,13 +82,19 @@ def lab_directory(tmp_path: Path) -> Iterator[Path]:
     lifecycle.down(directory)
 
 
-HARDENING = ("test_scenarios.py",)
-"""Tests that passed by themselves and have not passed within the whole suite yet: run them with DR_ALL=1."""
+PASSED = os.environ.get("DR_PASSED")
+"""A file with the names of tests that passed, one a line: a campaign that was stopped does not run them again."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if "DR_ALL" in os.environ:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if PASSED is None or not Path(PASSED).exists():
         return
-    for item in items:
-        if any(f"tests/cluster/{name}" in item.nodeid for name in HARDENING):
-            item.add_marker(pytest.mark.skip(reason="being hardened: DR_ALL=1 runs it"))
+    passed = set(Path(PASSED).read_text().splitlines())
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+    items[:] = [item for item in items if item.nodeid not in passed]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if PASSED is not None and report.when == "call" and report.passed:
+        with Path(PASSED).open("a") as file:
+            file.write(f"{report.nodeid}\n")

@@ -92,6 +92,8 @@ def test_the_report_is_sealed_and_a_bettered_copy_is_named(demo: tuple[Path, str
     assert "rto.measured_s: sealed" in " ".join(check.detail for check in bent.checks if not check.passed)
     found = json.loads((demo[0] / "report.json").read_text())["evidence"]
     assert found["order"]["stored"] <= found["order"]["before"]
+    people = found["people"]
+    assert len({people["executor"], people["witness"], people["approver"]}) == 3
     assert {point["component"] for point in found["points"]} == {"cluster", "appdata", "config", "audit"}
 
 

@@ -52,7 +52,7 @@ def test_ends_that_are_not_as_they_must_be_end_the_search_at_once() -> None:
     assert search(5, lambda number: BAD if number == 4 else UNKNOWN)[0].finding is Finding.UNDECIDED
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_what_cannot_be_told_is_gone_around(data: st.DataObject) -> None:
     count = data.draw(st.integers(2, 60))
@@ -68,7 +68,7 @@ def test_what_cannot_be_told_is_gone_around(data: st.DataObject) -> None:
     assert len(answers) - untold <= math.ceil(math.log2(count)) + 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from([CLEAN, BAD]), min_size=2, max_size=40), st.integers(0, 12))
 def test_whatever_is_true_the_search_ends_and_the_answer_was_seen(truth: list[Answer], confirm: int) -> None:
     """Also when what is bad does not stay bad: the two that are named are neighbours and were looked at."""

@@ -30,7 +30,7 @@ def chunked(data: bytes, size: int) -> Iterator[bytes]:
 @given(
     st.lists(st.binary(max_size=2000) | st.integers(0, 3 * BLOCK).map(bytes), max_size=20), st.integers(1, 2 * BLOCK)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_records_come_back_whatever_their_size_and_the_chunks(payloads: list[bytes], size: int) -> None:
     assert [data for _, data in read_records("f", chunked(frame(payloads), size))] == payloads
 
@@ -146,7 +146,7 @@ def test_a_field_twice_and_a_split_array_are_refused() -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_arbitrary_bytes_never_decode_by_accident_into_another_error(data: bytes) -> None:
     with pytest.raises(DrError):
         list(read_output("o", [frame([data])]))

@@ -123,7 +123,7 @@ def test_enough_drills_need_no_distribution() -> None:
     assert bounds.high == pytest.approx(30.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 10**9), st.floats(1e-3, 1e5), st.booleans()), min_size=1, max_size=12),
     st.integers(1, 10**10),
@@ -139,7 +139,7 @@ def test_bounds_are_in_order_and_finite(entries: list[tuple[int, float, bool]], 
         assert 0 < bounds.low <= bounds.median * 1.0001 <= bounds.high * 1.0002 < math.inf
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(1.0, 10.0), min_size=5, max_size=8), st.floats(0.1, 50))
 def test_a_timeout_never_makes_the_bound_better(seconds: list[float], beyond: float) -> None:
     """One more drill that was cut off beyond all that ended: the median cannot fall."""

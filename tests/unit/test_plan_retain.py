@@ -309,7 +309,7 @@ def naive(facts: Facts, now: datetime) -> set[str]:
         kept |= needed
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(worlds())
 def test_decisions_are_those_of_a_naive_reading(world: tuple[Facts, datetime]) -> None:
     facts, now = world
@@ -317,7 +317,7 @@ def test_decisions_are_those_of_a_naive_reading(world: tuple[Facts, datetime]) -
     assert found == naive(facts, now)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(worlds(), st.sampled_from(["daily", "weekly", "monthly", "yearly"]), st.integers(1, 5))
 def test_keeping_by_period_only_ever_adds(world: tuple[Facts, datetime], field: str, more: int) -> None:
     facts, now = world

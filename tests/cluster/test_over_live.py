@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,13 @@ class Site:
         found = [item for kind in KINDS for item in self.kube.items(f"/api/v1/namespaces/{space}/{kind}")]
         return {f"{space}/{name_of(item)}/{item['metadata']['uid']}": digest(item) for item in found}  # type: ignore[index]
 
+    def levels(self, space: str) -> dict[str, object]:
+        """ConfigMap -> its log level."""
+        found = self.kube.items(f"/api/v1/namespaces/{space}/configmaps")
+        return {
+            name_of(item): mapping(item, "data").get("level") for item in found if name_of(item) in self.settings(space)
+        }
+
     def settings(self, space: str) -> set[str]:
         return set(map(name_of, self.kube.items(f"/api/v1/namespaces/{space}/configmaps"))) - {"kube-root-ca.crt"}
 
@@ -92,10 +99,10 @@ def site(lab: Lab, kube: Callable[[str], Kube], tmp_path: Path) -> Iterator[Site
 
 
 def now() -> str:
-    """A whole second that has passed."""
-    at = datetime.now(UTC).replace(microsecond=0)
-    wait_for("the next second", lambda: datetime.now(UTC).replace(microsecond=0) > at, 5)
-    return format_instant(at.replace(microsecond=0))
+    """The whole second that has just begun: after all that was done before."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    wait_for("the next second", lambda: datetime.now(UTC).replace(microsecond=0) > before, 5)
+    return format_instant(before + timedelta(seconds=1))
 
 
 @pytest.mark.timeout(600)  # a dozen commands, one after the other
@@ -103,6 +110,7 @@ def test_over_living_data_and_back(site: Site) -> None:
     cut_over_and_undone(site)
     backed_out_of_a_database_that_the_application_does_not_work_on(site)
     one_tenants_namespace_and_undone(site)
+    configuration_and_undone(site)
 
 
 def cut_over_and_undone(site: Site) -> None:
@@ -139,8 +147,7 @@ def one_tenants_namespace_and_undone(site: Site) -> None:
     site.dr.fine("backup", "cluster")
     at = now()
     site.kube.delete(f"/api/v1/namespaces/{SPACE}/configmaps/tenant-settings")
-    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made-later", "namespace": SPACE}, "data": {}}
-    site.kube.apply(made)
+    site.kube.apply(config_map("made-later"))
     before = [site.hashed(space) for space in OTHERS]
     restored = site.restore(at, "--component", "cluster", "--tenant", TENANT, "--over", CLUSTER)
     assert restored.code == 0, restored.err
@@ -150,3 +157,30 @@ def one_tenants_namespace_and_undone(site: Site) -> None:
     assert site.settings(SPACE) == {"made-later"}, "what the restore made is gone, what stood before it is there"
     assert [site.hashed(space) for space in OTHERS] == before
     site.kube.delete(f"/api/v1/namespaces/{SPACE}/configmaps/made-later")
+
+
+def configuration_and_undone(site: Site) -> None:
+    """A wrong release goes back, and forward again: what was changed, what was made, and what was deleted."""
+    settings = f"/api/v1/namespaces/{SPACE}/configmaps"
+    for name in ("tenant-settings", "changed-later"):
+        site.kube.apply(config_map(name, level="info"))
+    site.dr.fine("backup", "config")
+    at = now()
+    site.dr.fine("backup", "config")  # the log reaches beyond the instant
+    site.kube.delete(f"{settings}/tenant-settings")
+    site.kube.apply(config_map("changed-later", level="debug"))
+    site.kube.apply(config_map("made-later", level="debug"))
+    before = [site.hashed(space) for space in OTHERS]
+    scope = ("--namespace", SPACE, "--over", CLUSTER)
+    restored = site.restore(at, "--component", "config", *scope, "--delete-newer")
+    assert restored.code == 0, restored.err
+    assert site.levels(SPACE) == {"tenant-settings": "info", "changed-later": "info"}
+    site.undo(restored)
+    assert site.levels(SPACE) == {"changed-later": "debug", "made-later": "debug"}
+    assert [site.hashed(space) for space in OTHERS] == before
+    for name in ("changed-later", "made-later"):
+        site.kube.delete(f"{settings}/{name}")
+
+
+def config_map(name: str, **data: str) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": SPACE}, "data": data}

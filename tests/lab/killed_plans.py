@@ -9,7 +9,6 @@ plan is killed at as many of them as its own run still comes by, then the next o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
@@ -96,15 +95,14 @@ class Campaign:
         return file
 
     def whole(self, plan: RestorePlan) -> dict[str, str]:
-        """Item -> hash of all that the copy holds, under the names of the source; every check of the copy passes."""
-        found = {}
+        """`item path` -> hash of all that the copy holds, under the names of the source; every check of the copy passes."""
+        found: dict[str, str] = {}
         outcomes = self._outcomes(plan)
         for item, work in self._works(plan):
             mine = outcomes.get(item.key, {})
             failed = [check for check in item.restorer.checks(work, mine) if not check.passed]
             assert not failed, (item.key, failed)
-            lines = sorted(f"{one.path} {one.sha256}" for one in item.restorer.contents(work, mine))
-            found[item.key] = f"{len(lines)} {hashlib.sha256(' '.join(lines).encode()).hexdigest()}"
+            found |= {f"{item.key} {one.path}": one.sha256 for one in item.restorer.contents(work, mine)}
         return found
 
     def gone(self, plan: RestorePlan) -> None:
@@ -160,7 +158,8 @@ class Campaign:
         assert [item["state"] for item in ended.items] == ["done"] * len(plan.items), ended.items
         assert [len(item["steps"]) for item in ended.items] == [len(item.steps) for item in plan.items]
         assert self._standing(plan).whole
-        assert self.whole(plan) == result, "not the result of an undisturbed restore"
+        other = {path for path, _ in self.whole(plan).items() ^ result.items()}
+        assert not other, f"not the result of an undisturbed restore: {sorted(other)[:20]}; killed at {hit}"
         self.gone(plan)
         return tuple(hit)
 

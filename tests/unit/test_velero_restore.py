@@ -149,6 +149,15 @@ def test_the_restored_application_is_pointed_at_the_restored_database_and_conten
     assert work.steps(done)["rewire"].after == ("appdata",)
 
 
+def test_what_the_copy_named_before_is_known_after_a_kill_between_change_and_journal() -> None:
+    here = world()
+    work, done = whole(here, database="restored-db")
+    first = work.context.outcomes.pop("rewire")
+    work.context.outcomes["rewire"] = work.steps(done)["rewire"].run(work.context)
+    assert work.context.outcomes["rewire"] == first
+    assert first["was"] == "live"
+
+
 def test_without_a_restored_database_the_config_map_stays_as_in_the_backup() -> None:
     here = world()
     work, done = whole(here)

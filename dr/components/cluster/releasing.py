@@ -42,22 +42,32 @@ class Releasing:
 
     # --- rewire
 
+    def note(self, context: StepContext) -> Json:
+        """Journals which database the copy names, before `rewire` writes over it: after a kill in between nobody else knows."""
+        return {"was": self._named(*self._settings())} if self.cutover and self.database else {}
+
     def rewire(self, context: StepContext) -> Json:
-        """Point the application at the restored database. Journals what stood there before."""
-        cutover = self.cutover
-        if cutover is None or not self.database:
+        """Point the application at the restored database. Asks first: it may be done already."""
+        if self.cutover is None or not self.database:
             return {"rewired": False}
-        namespace = self._target(cutover)
+        namespace, cutover = self._settings()
+        if self._named(namespace, cutover) != self.database:
+            self.kube.patch(CONFIG_MAPS, cutover.config_map, {"data": {cutover.key: self.database}}, namespace)
+        return {"rewired": True, "namespace": namespace, "configMap": cutover.config_map, "key": cutover.key,
+                "was": text(context.outcome("note"), "was"), "now": self.database}  # fmt: skip
+
+    def _settings(self) -> tuple[str, Cutover]:
+        """Where the copy's ConfigMap that names the database is."""
+        assert self.cutover is not None
+        return self._target(self.cutover), self.cutover
+
+    def _named(self, namespace: str, cutover: Cutover) -> str:
         found = self.kube.get(CONFIG_MAPS, cutover.config_map, namespace)
         if found is None:
             raise DrError(
                 NOT_FOUND, f"ConfigMap {namespace}/{cutover.config_map} that names the database was not restored"
             )
-        was = text(found, "data", cutover.key)
-        if was != self.database:
-            self.kube.patch(CONFIG_MAPS, cutover.config_map, {"data": {cutover.key: self.database}}, namespace)
-        return {"rewired": True, "namespace": namespace, "configMap": cutover.config_map, "key": cutover.key, "was": was,
-                "now": self.database}  # fmt: skip
+        return text(found, "data", cutover.key)
 
     def _target(self, cutover: Cutover) -> str:
         found = self.names.namespaces.get(cutover.namespace)

@@ -81,6 +81,7 @@ class VeleroRestorer:
             Step("restore", restoring.request),
             Step("follow", restoring.follow, kind=StepKind.WAIT, size=size),
             *inert,
+            Step("note", releasing.note),
             Step("rewire", releasing.rewire, after=("appdata",) if _DATABASE in work.siblings else ()),
             Step("release", releasing.release, kind=StepKind.SERVE),
         )

@@ -20,7 +20,8 @@ from lab.energent.values import fingerprint, integer
 from lab.energent.witness import Acknowledged, Witness
 from lab.node.api import Api, ApiError, Manifest, Unreachable
 
-KEPT = 200  # paths that one writer goes on changing
+KEPT = 200
+"""Documents that one writer keeps: from then on one goes for each that comes, so that a day of writing makes no larger a database."""
 COMPLAINT_S = 5.0
 PAUSE_S = 0.2
 REFUSALS = frozenset(
@@ -69,13 +70,15 @@ class Documents:
         self._rng, self._paths, self._made = random.Random(tag), list[str](), 0
 
     def next(self) -> Change:
-        """Six creations, three changes, one deletion in ten."""
+        """Six creations, three changes, one deletion in ten; where there are enough documents, the oldest goes instead of a creation."""
         self._made += 1
         dice = self._rng.random()
+        if len(self._paths) >= KEPT and dice < 0.6:
+            return self._change(Put(self._paths.pop(0), None))
         if len(self._paths) < 3 or dice < 0.6:
             owner = documents.tenant_id(self._rng.randrange(self._tenants) + 1)
             path = f"tenants/{owner}/jobs/w-{self._tag}-{self._made:07d}"
-            self._paths = [*self._paths[-KEPT:], path]
+            self._paths.append(path)
         else:
             path = self._paths[self._rng.randrange(len(self._paths))]
         if dice > 0.9:

@@ -13,6 +13,7 @@ from dr.changelog.mutating import Log, closed_up, dropped, manifest_of
 from dr.components.appdata.leveldb import BLOCK, read_records
 from dr.components.appdata.mutating import framed
 from dr.components.config.mutating import forgeries
+from dr.components.config.opened import Opened
 from dr.components.config.reading import state_at
 from dr.components.planting import Subject
 from dr.errors import NOT_FOUND, RETENTION_REFUSED, DrError
@@ -175,3 +176,16 @@ def test_a_forged_config_log_fits_and_holds_another_state(name: str) -> None:
     pack = LogReader(copy, CONFIG).units()
     assert find_point(copy, manifest_of(next(iter(pack)).name))
     assert {info.name: here.vault.get(info.name) for info in here.vault.list()} == before
+
+
+def test_what_has_just_changed_is_no_object_to_take_away() -> None:
+    """Nothing could tell a log that lies of its last second from one that was not handed it yet."""
+    here = World()
+    here.catch_up()
+    packed(here)
+    here.clock.advance(60)
+    here.api.put("configmaps", config_map("app", "just-now"))
+    here.catch_up()
+    opened = Opened.of(Subject(spec(), here.vault, None, None, here.clock.now()))
+    names = {key.name for key in opened.puts("configmaps")}
+    assert names - {key.name for key in opened.settled("configmaps")} == {"just-now"}

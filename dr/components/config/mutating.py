@@ -152,7 +152,7 @@ class Stranger:
 
 def _missing(subject: Subject, rng: Random) -> Edit:
     read = Opened.of(subject)
-    gone = rng.choice(sorted(read.puts("configmaps")))
+    gone = rng.choice(read.settled("configmaps"))
     read.drop(lambda key: key == gone)
     return read.edit([str(gone)])
 
@@ -169,7 +169,7 @@ def _namespace(subject: Subject, rng: Random) -> Edit:
 
 def _deleted(subject: Subject, rng: Random) -> Edit:
     read = Opened.of(subject)
-    gone = rng.choice(sorted(read.puts("configmaps")))
+    gone = rng.choice(read.settled("configmaps"))
     last = read.log.segments[-1]
     at = last.lines[-1]["at"] if last.lines else _newest(read.log)
     last.lines.append({"at": at, "key": str(gone), "data": {"op": "delete"}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from dr.changelog import Entry
@@ -13,8 +14,10 @@ from dr.components.config.reading import base_of, read_base, written_base
 from dr.components.config.state import PUT, ObjectKey, State
 from dr.components.planting import Subject, Unsuitable
 from dr.model.mutations import Edit
+from dr.model.timeline import parse_instant
 
 Body = dict[str, Any]
+MOMENTS = timedelta(seconds=2)
 
 
 @dataclass
@@ -38,16 +41,28 @@ class Opened:
 
     def puts(self, kind: str) -> dict[ObjectKey, Body]:
         """The newest put of each object of a kind that lives: its data, to be changed where it stands."""
-        found: dict[ObjectKey, Body] = {}
-        for line in self._lines():
-            key = ObjectKey.parse(str(line["key"]))
-            data = cast(Body, line["data"])
-            if key.kind == kind and data["op"] == PUT:
-                found[key] = data
-            elif key.kind == kind:
-                found.pop(key, None)
+        found = {key: cast(Body, line["data"]) for key, line in self._newest(kind).items()}
         if not found:
             raise Unsuitable(f"the log holds no {kind}")
+        return found
+
+    def settled(self, kind: str) -> list[ObjectKey]:
+        """Living objects of a kind that did not change in the last moments of the log. An object tells the second of its change
+        only: of one that changed in the last, nobody can say whether the log lies or was not handed it yet."""
+        end = max(segment.watermark or segment.head.watermark or self.subject.now for segment in self.log.segments)
+        found = sorted(key for key, line in self._newest(kind).items() if _instant(line["at"]) <= end - MOMENTS)
+        if not found:
+            raise Unsuitable(f"every one of the log's {kind} has just changed")
+        return found
+
+    def _newest(self, kind: str) -> dict[ObjectKey, Line]:
+        found: dict[ObjectKey, Line] = {}
+        for line in self._lines():
+            key = ObjectKey.parse(str(line["key"]))
+            if key.kind == kind and cast(Body, line["data"])["op"] == PUT:
+                found[key] = line
+            elif key.kind == kind:
+                found.pop(key, None)
         return found
 
     def _lines(self) -> list[Line]:
@@ -76,6 +91,11 @@ class Opened:
         if data == self.subject.vault.get(name):
             return forged
         return with_artefact(forged, self.subject.vault, pack, name, data)
+
+
+def _instant(at: object) -> datetime:
+    """Of a base it is one, of a segment its text."""
+    return at if isinstance(at, datetime) else parse_instant(str(at))
 
 
 def _take(state: State, line: Line) -> None:

@@ -1,7 +1,7 @@
 """`python -m lab deploy`: the manifests that are shipped, applied to the lab as a user would apply them.
 
 Rendered by `dr schedules render` from the lab's own table and settings, with an overlay on top that only says where the lab is:
-identities of its project, and when the upkeep fires. Nothing in it changes a Pod.
+identities of its project, where its cloud and its API server answer, and when the upkeep fires. Nothing in it changes a Pod.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from lab.stage import GRANULARITY_S, lab_strategy
 from lab.state import Lab, LabError
 
 NAMESPACE = "dr-system"
+CLOUD = "127.0.0.1/32"
+"""What the NetworkPolicy marks with CHANGE: all that the lab has for Google's APIs, for the API server and for who is told."""
 OVERLAYS = ("service", "cronjobs", "both")
 GONE_S = 120
 
@@ -88,6 +90,11 @@ def _overlay(wanted: Wanted) -> dict[str, object]:
         "resources": [f"schedules/overlays/{wanted.overlay}"],
         "components": ["schedules/components/tainted-pool"],
     }
+    reach = {"to": [{"ipBlock": {"cidr": CLOUD}}], "ports": [{"protocol": "TCP"}]}
+    opened = [{"op": "add", "path": "/spec/egress/-", "value": reach}]
+    patches: list[dict[str, object]] = [
+        {"target": {"kind": "NetworkPolicy", "name": "dr"}, "patch": yaml.safe_dump(opened)}
+    ]
     if wanted.upkeep:
         fires = [
             {"op": "replace", "path": "/spec/schedule", "value": wanted.upkeep},
@@ -95,8 +102,8 @@ def _overlay(wanted: Wanted) -> dict[str, object]:
         ]
         upkeep = "dr-(prune|verify|drill-.*)"
         target = {"kind": "CronJob", "name": upkeep}
-        kustomization["patches"] = [{"target": target, "patch": yaml.safe_dump(fires)}]
-    return kustomization
+        patches.append({"target": target, "patch": yaml.safe_dump(fires)})
+    return {**kustomization, "patches": patches}
 
 
 def kubectl(lab: Lab, *arguments: str, identity: str = "admin") -> str:

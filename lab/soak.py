@@ -77,7 +77,7 @@ def whole_soak(world: World, minutes: float, rpo: str, seed: int, calm: bool) ->
     with world.writers("all"):
         apply(lab, Wanted("both", (world.out / "strategy.yaml").read_text(), upkeep=UPKEEP))
         world.stage.say(f"the shipped manifests run; {minutes:g} minutes" + ("" if calm else " of mischief"), bold=True)
-        wait_for("the first point of every row", lambda: set(COMPONENTS) <= captured(world), CALM_S, pause_s=2)
+        first_points(world, lab)
         begun = time.monotonic()
         if calm:
             wait_for("the end", lambda: time.monotonic() - begun > 60 * minutes, 60 * minutes + 60, pause_s=1)
@@ -100,6 +100,16 @@ def waited(findings: Findings, what: str, condition: Callable[[], bool]) -> None
         wait_for(what, condition, CALM_S, pause_s=2)
     except LabError as error:
         findings.faults.append(str(error))
+
+
+def first_points(world: World, lab: Lab) -> None:
+    """Raises LabError naming the rows that have none, and what their Pods said last."""
+    try:
+        wait_for("the first point of every row", lambda: set(COMPONENTS) <= captured(world), CALM_S, pause_s=2)
+    except LabError as error:
+        missing = sorted(set(COMPONENTS) - captured(world))
+        said = [f"{component}: {last_words(lab, f'dr-capture-{component}')}" for component in missing]
+        raise LabError("; ".join([str(error), *said])) from None
 
 
 def set_up(world: World, rpo: str) -> Lab:

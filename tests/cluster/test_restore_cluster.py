@@ -153,7 +153,7 @@ def killed_and_resumed(site: Site) -> None:
         assert killed.code == SIGKILLED, (step, killed)
     (item,) = site.dr.fine("restore", "resume", plan.out.strip(), "-o", "json").items
     assert item["state"] == "done"
-    wanted = "verify-point stage import-backup erase restore follow note rewire release".split()
+    wanted = ["verify-point", "stage", "import-backup", "erase", "restore", "follow", "note", "rewire", "release"]
     assert [step["step"] for step in item["steps"]] == wanted
     assert site.available() == 1
     for kind in ("locations", "backups", "restores", "modifiers"):

@@ -37,7 +37,7 @@ class Wanted:
     overlay: str
     strategy: str
     upkeep: str = ""
-    """When prune, verify and drills fire, as cron says it; empty: as shipped."""
+    """When prune, verify, reap and drills fire, as cron says it; empty: as shipped."""
     settings: Path | None = None
     """Default: the lab's."""
 
@@ -100,7 +100,7 @@ def _overlay(wanted: Wanted) -> dict[str, object]:
             {"op": "replace", "path": "/spec/schedule", "value": wanted.upkeep},
             {"op": "replace", "path": "/spec/suspend", "value": False},
         ]
-        upkeep = "dr-(prune|verify|drill-.*)"
+        upkeep = "dr-(prune|verify|reap|drill-.*)"
         target = {"kind": "CronJob", "name": upkeep}
         patches.append({"target": target, "patch": yaml.safe_dump(fires)})
     return {**kustomization, "patches": patches}
@@ -123,7 +123,7 @@ def _run(argv: Sequence[str], environ: dict[str, str]) -> str:
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), default=Path(".lab"))
 @click.option("--overlay", type=click.Choice(OVERLAYS), default="service", show_default=True)
 @click.option("--rpo", default="2m", show_default=True, help="Every RPO of the table that is not 0.")
-@click.option("--upkeep", default="", help="When prune, verify and drills fire (cron); default: as shipped.")
+@click.option("--upkeep", default="", help="When prune, verify, reap and drills fire (cron); default: as shipped.")
 @click.option("--remove", "away", is_flag=True, help="Take away what was deployed.")
 def deploy(directory: Path, overlay: str, rpo: str, upkeep: str, away: bool) -> None:
     """Run dr in the lab's cluster on the shipped manifests."""

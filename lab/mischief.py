@@ -64,11 +64,12 @@ class Mischief:
 
 
 def dr_processes(lab: Lab) -> list[int]:
-    """Processes of this lab that run `dr` inside a Pod."""
+    """Processes of this lab that run `dr` inside a Pod. A container's environment is its own, without the lab's mark: its
+    launcher, which is its parent, bears that."""
     return [
         pid
         for pid in _pids()
-        if marked(pid) == lab.id and _is_dr(pid) and b"KUBERNETES_SERVICE_HOST=" in _read(pid, "environ")
+        if _is_dr(pid) and b"KUBERNETES_SERVICE_HOST=" in _read(pid, "environ") and marked(_parent(pid)) == lab.id
     ]
 
 
@@ -82,6 +83,12 @@ def kill(pid: int) -> None:
 
 def _pids() -> Sequence[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _parent(pid: int) -> str:
+    """Its pid; empty when the process is gone."""
+    lines = _read(pid, "status").decode().splitlines()
+    return next((line.split()[1] for line in lines if line.startswith("PPid:")), "")
 
 
 def _is_dr(pid: int) -> bool:

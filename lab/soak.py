@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -85,7 +86,10 @@ def whole_soak(world: World, minutes: float, rpo: str, seed: int, calm: bool) ->
             with mischief.going_on():
                 wait_for("the end", lambda: time.monotonic() - begun > 60 * minutes, 60 * minutes + 60, pause_s=1)
         quiet = datetime.now(UTC)
-        world.stage.say(f"{len(mischief.done)} kills; now what runs by itself must converge")
+        kills = ", ".join(
+            f"{count} of {what}" for what, count in sorted(Counter(one.what for one in mischief.done).items())
+        )
+        world.stage.say(f"kills: {kills or 'none'}; now what runs by itself must converge")
         admin = Kube(lab.kubeconfigs["admin"])
         waited(findings, "a new point of every row", lambda: set(COMPONENTS) <= captured(world, quiet))
         waited(findings, "the success of every CronJob", lambda: all(succeeded(admin).values()))

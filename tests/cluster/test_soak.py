@@ -24,7 +24,9 @@ def test_nothing_is_missed_lost_or_doubled_while_things_are_killed(tmp_path: Pat
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1500:]
     found = json.loads((out / "soak.json").read_text())
     assert found["faults"] == []
-    assert len(found["seen"]["disturbances"]) >= 5
+    killed = [disturbance["what"] for disturbance in found["seen"]["disturbances"]]
+    assert len(killed) >= 5
+    assert set(killed) == {"dr", "velero", "apiserver"}
     assert len(found["seen"]["cronjobs"]) >= 4
     drilled = {row["component"] for row in found["seen"]["drill"] if row["rto"]["measured_s"] is not None}
     assert drilled == {"cluster", "appdata", "config", "audit"}

@@ -123,6 +123,10 @@ def _load(kubeconfig: Path | None, context: str) -> Any:
     return configuration
 
 
+_ALWAYS_THERE = ("system:basic-user", "system:discovery")
+"""Roles that every API server makes anew when they are missing: one that misses them has not read its roles yet."""
+
+
 def failure(status: int, body: bytes, what: str) -> DrError | Gone:
     """The catalogue's error for an answer of the API server."""
     try:
@@ -133,6 +137,8 @@ def failure(status: int, body: bytes, what: str) -> DrError | Gone:
         return Gone(said)
     if status == 401:
         return DrError(NOT_AUTHORISED, f"not authenticated to {what}: {said or 'credentials refused'}")
+    if status == 403 and any(f'"{role}" not found' in said for role in _ALWAYS_THERE):
+        return DrError(UNAVAILABLE, f"cannot {what}: the API server has just started and does not know its roles yet")
     if status == 403:
         return DrError(NOT_AUTHORISED, f"not allowed to {what}: {said}")
     return DrError(_kind(status), f"cannot {what}: {said or f'HTTP {status}'}")

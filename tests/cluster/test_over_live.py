@@ -94,6 +94,8 @@ def site(lab: Lab, kube: Callable[[str], Kube], tmp_path: Path) -> Iterator[Site
     assert filled.code == 0, filled.err
     dr.fine("init", "--repositories")
     wait_for("the application", here.available, 60)
+    for left in here.settings(SPACE) - {"tenant-settings"}:  # of other tests' writers
+        admin.delete(f"/api/v1/namespaces/{SPACE}/configmaps/{left}")
     yield here
     admin.patch(SETTINGS, {"data": {"FIRESTORE_DATABASE": DATABASE}})
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dr.model.bisecting import Answer, Bisection, BisectOrder, Finding, Guess
-from dr.model.points import Check
-from dr.model.strategy import FailureDomain
-from dr.record.shapes import boolean, duration, enumeration, instant, integer, many, number, optional, record, text
+from dr.record.nouns import check, domain
+from dr.record.shapes import duration, enumeration, instant, integer, many, number, optional, record, text
 
-check = record(Check, name=text, passed=boolean, detail=text)
 order = record(
     BisectOrder,
     id=text,
     command=text,
     components=many(text),
-    domain=enumeration(FailureDomain),
+    domain=domain,
     candidates=many(instant),
     begun=instant,
     by=text,

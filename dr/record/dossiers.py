@@ -20,11 +20,10 @@ from dr.model.dossier import (
     Segregation,
     Severity,
 )
-from dr.model.evidence import People, Verdict
-from dr.model.strategy import FailureDomain
+from dr.model.evidence import People
+from dr.record.nouns import domain, verdict
 from dr.record.shapes import boolean, by_name, enumeration, instant, integer, many, number, optional, record, text
 
-_domain = enumeration(FailureDomain)
 people = record(People, executor=text, witness=text, approver=text, ticket=text)
 _identity = record(
     Identity,
@@ -53,7 +52,7 @@ _objective = record(
 _point = record(
     SealedPoint,
     component=text,
-    domain=_domain,
+    domain=domain,
     source=text,
     vault=text,
     name=text,
@@ -68,7 +67,7 @@ _point = record(
 _segregation = record(
     Segregation,
     component=text,
-    domain=_domain,
+    domain=domain,
     source=text,
     isolated=boolean,
     prefix=text,
@@ -93,15 +92,15 @@ _past = record(
     drill=text,
     at=instant,
     component=text,
-    domain=_domain,
+    domain=domain,
     source=text,
-    verdict=enumeration(Verdict),
+    verdict=verdict,
     recovery_s=optional(number),
     oldest_lost_s=optional(number),
     size=integer,
 )
 _critical = record(
-    CriticalStep, component=text, domain=_domain, step=text, start_s=number, end_s=number, waited_s=number
+    CriticalStep, component=text, domain=domain, step=text, start_s=number, end_s=number, waited_s=number
 )
 _previous = record(Previous, number=integer, drill=text, sha256=text)
 
@@ -119,7 +118,7 @@ dossier = record(
     table=_committed,
     objectives=many(_objective),
     covered=many(text),
-    exclusions=many(record(Exclusion, component=text, domain=_domain, reason=text)),
+    exclusions=many(record(Exclusion, component=text, domain=domain, reason=text)),
     points=many(_point),
     targets=many(_segregation),
     steps=many(_step),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dr.model.graph import Estimate, PlannedStep, StepKind
-from dr.model.ids import SourceId
 from dr.model.plans import DeclaredStep, Offer, PlannedRestore, PointRef, RestorePlan, Target
 from dr.model.points import Gap, Nearest
 from dr.model.review import Review
-from dr.model.strategy import FailureDomain
+from dr.record.nouns import domain, source_id
 from dr.record.shapes import (
     boolean,
     by_name,
@@ -20,13 +19,9 @@ from dr.record.shapes import (
     many,
     number,
     optional,
-    parsed,
     record,
     text,
 )
-
-source_id = parsed(SourceId.parse)
-domain = enumeration(FailureDomain)
 
 estimate = record(Estimate, median=duration, quickest=duration, slowest=duration, samples=integer)
 planned_step = record(

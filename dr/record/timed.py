@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dr.model.forecast import Forecast, Outlook, StepForecast
-from dr.model.ids import SourceId
 from dr.model.samples import ItemTimes, RunKind, StepTime, Timings
-from dr.model.strategy import FailureDomain
-from dr.record.shapes import boolean, enumeration, instant, integer, many, number, optional, parsed, record, text
+from dr.record.nouns import domain, source_id
+from dr.record.shapes import boolean, enumeration, instant, integer, many, number, optional, record, text
 
 TIMINGS = "timings/"
 
 step_time = record(StepTime, step=text, seconds=number, ended=boolean)
 item_times = record(
     ItemTimes,
-    source=parsed(SourceId.parse),
-    domain=enumeration(FailureDomain),
+    source=source_id,
+    domain=domain,
     method=text,
     region=text,
     size=integer,
@@ -39,7 +38,7 @@ step_forecast = record(
 forecast = record(
     Forecast,
     component=text,
-    domain=enumeration(FailureDomain),
+    domain=domain,
     source=text,
     method=text,
     outlook=enumeration(Outlook),

@@ -17,13 +17,11 @@ from dr.model.evidence import (
     Recovery,
     StepTiming,
     Tried,
-    Verdict,
     WorstRpo,
 )
-from dr.model.ids import Slot, SourceId
 from dr.model.mutations import Campaign, Trial
 from dr.model.plans import RestorePlan
-from dr.model.points import Artefact, Check, PointManifest
+from dr.model.points import Artefact, PointManifest
 from dr.model.reaping import Reaped
 from dr.model.retention import (
     Condemned,
@@ -41,10 +39,10 @@ from dr.model.retention import (
 from dr.model.runbooks import Doing, RunbookRun, RunbookStep
 from dr.model.runs import Claim, RunEnd, RunState, Stamp, StepOutcome
 from dr.model.samples import Timings
-from dr.model.strategy import FailureDomain
 from dr.model.used import Used
 from dr.ports import Inspection
 from dr.record import bisected, dossiers, mutated, planned, timed
+from dr.record.nouns import check, domain, slot, verdict
 from dr.record.shapes import (
     Shape,
     boolean,
@@ -57,14 +55,9 @@ from dr.record.shapes import (
     many,
     number,
     optional,
-    parsed,
     record,
     text,
 )
-
-source_id = parsed(SourceId.parse)
-slot = parsed(Slot.parse)
-domain = enumeration(FailureDomain)
 
 stamp = record(Stamp, wall=instant, monotonic=number, boot_id=text)
 claim = record(Claim, unit=text, epoch=integer, owner=text, taken=stamp, expires=instant)
@@ -90,7 +83,6 @@ artefact = record(
     generation=integer,
     records=optional(integer),
 )
-check = record(Check, name=text, passed=boolean, detail=text)
 inspection = record(Inspection, artefacts=many(artefact), counts=by_name(integer), checks=many(check))
 manifest = record(
     PointManifest,
@@ -139,7 +131,7 @@ drill_row = record(
     component=text,
     domain=domain,
     source=text,
-    verdict=enumeration(Verdict),
+    verdict=verdict,
     rto=recovery,
     rpo=loss,
     instant=optional(instant),

@@ -12,25 +12,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from dr.model.evidence import Verdict
 from dr.model.ids import SourceId
 from dr.model.points import Coverage
 from dr.model.retention import FreezeRecord
-from dr.model.strategy import FailureDomain
 from dr.plan.proof import DrillLine, DrillMark, Proof
+from dr.record.nouns import domain, source_id, verdict
 from dr.record.shapes import (
     boolean,
     by_name,
     details,
     duration,
-    enumeration,
     instant,
     integer,
     later,
     many,
     number,
     optional,
-    parsed,
     record,
     text,
 )
@@ -67,34 +64,33 @@ class Watched:
     tails: tuple[LogTail, ...] = ()
 
 
-_domain = enumeration(FailureDomain)
 _mark = record(
     DrillMark,
     drill=text,
     at=instant,
     component=text,
-    domain=_domain,
+    domain=domain,
     source=text,
-    verdict=enumeration(Verdict),
+    verdict=verdict,
     kept=boolean,
     instant=optional(instant),
     recovery_s=optional(number),
 )
 _coverage = record(
     Coverage,
-    source=parsed(SourceId.parse),
+    source=source_id,
     method=text,
     start=instant,
     end=instant,
     granularity=duration,
-    survives=many(_domain),
+    survives=many(domain),
     details=details,
 )
 _watched = record(
     Watched,
     read=instant,
     coverage=many(_coverage),
-    tails=many(record(LogTail, source=parsed(SourceId.parse), seq=integer, sha256=text, whole=instant)),
+    tails=many(record(LogTail, source=source_id, seq=integer, sha256=text, whole=instant)),
     proofs=many(record(Proof, last=_mark, proven=optional(_mark))),
     drills=many(
         record(

@@ -10,6 +10,7 @@ from dr.components.appdata.access import TENANT_DOCUMENTS
 from dr.components.appdata.targets import NewDatabase
 from dr.errors import RESTORE_FAILED, DrError
 from dr.model.erasure import Erasure
+from dr.model.listing import first
 from dr.model.points import Check
 from dr.plan.erasure import covers, erased_paths
 from dr.ports import Json, RestoreWork, StepContext
@@ -46,7 +47,9 @@ class Erasing:
             gone += self._erase(database, path)
             context.progress(number, len(paths), "subjects")
         if left := self._left(database, paths):
-            raise DrError(RESTORE_FAILED, f"database {database.name} still holds what was erased: {_some(left)}")
+            raise DrError(
+                RESTORE_FAILED, f"database {database.name} still holds what was erased: {first(left, _NAMED)}"
+            )
         return {"subjects": len(paths), "erased": gone}
 
     def _erase(self, database: NewDatabase, path: str) -> int:
@@ -84,8 +87,3 @@ def kept_by(erasing: Erasing | None, work: RestoreWork) -> Callable[[tuple[str, 
     """Of what a copy was restored from: what it should hold."""
     paths = erasing.paths(work) if erasing else ()
     return lambda item: not covers(paths, item[0])
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return ", ".join(paths[:_NAMED]) + more

@@ -10,6 +10,7 @@ from typing import Any
 from dr.components.appdata.canonical import canonical_sha256
 from dr.components.appdata.values import rest_fields
 from dr.errors import CONFLICT, DAMAGED, RESTORE_FAILED, DrError
+from dr.model.listing import first
 from dr.model.timeline import format_instant, parse_instant
 from dr.ports import Json, Salvaged, StepContext
 from dr.vendors.firestore_writes import Change, FirestoreDocuments
@@ -70,7 +71,7 @@ class TenantCopy:
         late = sorted(p for p, seen in found.items() if seen.updated > at and not _same(wanted.get(p), seen))
         if late:
             hint = "stop what writes for this tenant, then plan again"
-            text = f"{_some(late)} of {self.living} changed after the undo point of {format_instant(at)}"
+            text = f"{first(late, _NAMED)} of {self.living} changed after the undo point of {format_instant(at)}"
             raise DrError(RESTORE_FAILED, text, hint=hint)
 
     def _write(self, wanted: Mapping[str, Seen], found: Mapping[str, Seen], context: StepContext) -> int:
@@ -104,7 +105,9 @@ class TenantCopy:
         found = self._seen(self.living)
         wrong = sorted(path for path in {*wanted, *found} if not _same(wanted.get(path), found.get(path)))
         if wrong:
-            raise DrError(RESTORE_FAILED, f"{_some(wrong)} of {self.living} differ from {self.restored} after the copy")
+            raise DrError(
+                RESTORE_FAILED, f"{first(wrong, _NAMED)} of {self.living} differ from {self.restored} after the copy"
+            )
 
 
 def content_of(path: str, fields: Any) -> str:
@@ -117,8 +120,3 @@ def content_of(path: str, fields: Any) -> str:
 
 def _same(one: Seen | None, other: Seen | None) -> bool:
     return one is not None and other is not None and one.sha256 == other.sha256
-
-
-def _some(paths: list[str]) -> str:
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return ", ".join(paths[:_NAMED]) + more

@@ -13,6 +13,7 @@ from dr.components.cluster.contents import Item, read_items
 from dr.components.cluster.holding import excluded_kinds, not_restored
 from dr.components.cluster.names import Names
 from dr.errors import NOT_FOUND, DrError
+from dr.model.listing import first
 from dr.model.points import Check, PointManifest
 from dr.ports import Json, ObjectStore, RestoredItem
 from dr.vendors.kubernetes_objects import (
@@ -50,8 +51,8 @@ def compare(
     wanted = wanted_of(names, manifest, vault, native)
     missing = [f"{kind} {where}" for kind, where in _missing(kube, wanted)]
     total = sum(map(len, wanted.there.values()))
-    shown = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
-    detail = f"{total - len(missing)} of {total} objects are in the target" + (f"; missing: {shown}" if missing else "")
+    lacking = f"; missing: {first(missing, _NAMED)}" if missing else ""
+    detail = f"{total - len(missing)} of {total} objects are in the target{lacking}"
     out = [f"{sum(kinds.values())} ({', '.join(kinds)}): {why}" for why, kinds in sorted(wanted.out.items())]
     return (
         Check("restored objects", not missing, detail),

@@ -8,6 +8,7 @@ from datetime import timedelta
 from dr.components.cluster.access import KubeApi
 from dr.components.cluster.tarball import gunzip
 from dr.errors import BACKUP_FAILED, NOT_FOUND, TIMED_OUT, DrError, ErrorKind
+from dr.model.listing import first
 from dr.ports import ObjectStore, StepContext
 from dr.vendors.kubernetes_objects import KubeObject, Resource, mapping, name_of, number, sequence, text, uid_of
 
@@ -91,8 +92,7 @@ def summarised(store: ObjectStore, name: str, level: str = "errors") -> str:
     except ValueError as error:
         return f"its results cannot be decoded: {error}"
     messages = all_messages(found, level)
-    more = f" and {len(messages) - _SHOWN} more" if len(messages) > _SHOWN else ""
-    return "; ".join(messages[:_SHOWN]) + more
+    return first(messages, _SHOWN, "; ")
 
 
 def all_messages(results: object, level: str) -> list[str]:

@@ -17,6 +17,7 @@ from dr.components.cluster.layout import METHOD, REQUIRED
 from dr.components.cluster.tarball import gunzip
 from dr.components.cluster.volumes import bound_claims, read_volumes, uncaptured
 from dr.errors import DrError
+from dr.model.listing import first
 from dr.model.points import Artefact, Check
 from dr.model.timeline import parse_instant
 from dr.ports import Inspection, Json, ObjectStore
@@ -232,8 +233,7 @@ def _items_listed(contents: _Read, listed: Mapping[str, set[str]]) -> Check:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(sorted(names)[:_NAMED])
-    return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return first(sorted(names), _NAMED)
 
 
 def _written_within(contents: _Read, backup: object) -> Check:

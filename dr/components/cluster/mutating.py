@@ -9,15 +9,14 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from dr.components.cluster.comparing import MADE_BY_CLUSTER
 from dr.components.cluster.contents import Item, read_items
 from dr.components.planting import CLAIM, Forgery, Subject, Unsuitable, by_role, swapped
+from dr.components.planting_objects import Body, first_container, give_rights_to_another
 from dr.model.mutations import Edit
 from dr.vendors.kubernetes_objects import text
 
-Body = dict[str, Any]
 CONTENTS, LIST, BACKUP, VOLUMES = "velero/contents", "velero/resource-list", "velero/backup", "velero/volumeinfo"
 
 
@@ -156,22 +155,16 @@ def _environment(subject: Subject, rng: Random) -> Edit:
     """Another image would not start, and the drill would fail for that."""
 
     def change(body: Body) -> bool:
-        containers = body.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or []
-        for one in containers[:1]:
-            one["env"] = [*(one.get("env") or []), {"name": "CHANGED_IN_THE_BACKUP", "value": "1"}]
-        return bool(containers)
+        container = first_container(body)
+        if container is not None:
+            container["env"] = [*(container.get("env") or []), {"name": "CHANGED_IN_THE_BACKUP", "value": "1"}]
+        return container is not None
 
     return _changed(subject, rng, "deployments.apps", change)
 
 
 def _rights(subject: Subject, rng: Random) -> Edit:
-    def change(body: Body) -> bool:
-        subjects = body.get("subjects") or []
-        for one in subjects[:1]:
-            one["name"] = "somebody-else"
-        return bool(subjects)
-
-    return _changed(subject, rng, "rolebindings.rbac.authorization.k8s.io", change)
+    return _changed(subject, rng, "rolebindings.rbac.authorization.k8s.io", give_rights_to_another)
 
 
 def _service(subject: Subject, rng: Random) -> Edit:

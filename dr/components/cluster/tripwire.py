@@ -12,6 +12,7 @@ from dr.components.cluster.inert import replaced_names, still_real
 from dr.components.cluster.names import Names
 from dr.errors import NOT_FOUND, DrError
 from dr.model.evidence import TRIPWIRE
+from dr.model.listing import first
 from dr.model.points import Check
 from dr.ports import Json
 from dr.vendors.kubernetes import MANAGER
@@ -134,5 +135,4 @@ def _resource(entry: object) -> Resource:
 
 
 def _check(name: str, wrong: Sequence[str], fine: str) -> Check:
-    more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-    return Check(name, not wrong, f"{', '.join(wrong[:_NAMED])}{more}" if wrong else fine)
+    return Check(name, not wrong, first(wrong, _NAMED) if wrong else fine)

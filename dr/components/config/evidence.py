@@ -12,6 +12,7 @@ from dr.components.config.living import content_digest, resources_of
 from dr.components.config.normal import Plain
 from dr.components.config.state import ObjectKey
 from dr.errors import DrError
+from dr.model.listing import first
 from dr.model.points import Check
 from dr.ports import Json, RestoredItem
 from dr.vendors.kubernetes_objects import Resource, mapping, sequence, text
@@ -142,5 +143,4 @@ def scaled(wanted: Mapping[ObjectKey, Plain]) -> frozenset[ObjectKey]:
 
 
 def _named(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f": {', '.join(names[:_NAMED])}{more}" if names else ""
+    return f": {first(names, _NAMED)}" if names else ""

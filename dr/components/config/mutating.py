@@ -9,11 +9,12 @@ from typing import cast
 from dr.changelog.mutating import Log, Segment, closed_up, dropped, exchanged
 from dr.changelog.seal import Sealer
 from dr.components.config.access import SECRETS
-from dr.components.config.opened import Body, Opened
+from dr.components.config.opened import Opened
 from dr.components.config.reading import base_of
 from dr.components.config.sealing import context
 from dr.components.config.state import ObjectKey
 from dr.components.planting import CLAIM, Forgery, Subject, Unsuitable
+from dr.components.planting_objects import Body, first_container, give_rights_to_another
 from dr.model.mutations import Edit
 from dr.vendors.kubernetes_objects import mapping
 
@@ -74,22 +75,16 @@ def _value(subject: Subject, rng: Random) -> Edit:
 
 def _image(subject: Subject, rng: Random) -> Edit:
     def change(body: Body) -> bool:
-        containers = body.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or []
-        for one in containers[:1]:
-            one["image"] = "registry.invalid/other:1"
-        return bool(containers)
+        container = first_container(body)
+        if container is not None:
+            container["image"] = "registry.invalid/other:1"
+        return container is not None
 
     return _changed(subject, rng, "deployments.apps", change)
 
 
 def _rights(subject: Subject, rng: Random) -> Edit:
-    def change(body: Body) -> bool:
-        subjects = body.get("subjects") or []
-        for one in subjects[:1]:
-            one["name"] = "somebody-else"
-        return bool(subjects)
-
-    return _changed(subject, rng, "rolebindings.rbac.authorization.k8s.io", change)
+    return _changed(subject, rng, "rolebindings.rbac.authorization.k8s.io", give_rights_to_another)
 
 
 # --- Secrets

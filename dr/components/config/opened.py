@@ -13,10 +13,10 @@ from dr.changelog.mutating import Line, Log, with_artefact
 from dr.components.config.reading import base_of, read_base, written_base
 from dr.components.config.state import PUT, ObjectKey, State
 from dr.components.planting import Subject, Unsuitable
+from dr.components.planting_objects import Body
 from dr.model.mutations import Edit
 from dr.model.timeline import parse_instant
 
-Body = dict[str, Any]
 MOMENTS = timedelta(seconds=2)
 
 

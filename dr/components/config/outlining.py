@@ -21,6 +21,7 @@ from dr.components.config.targets import Form, spaces_for
 from dr.components.config.wanted import Origin, Wanted, unsealed
 from dr.errors import NOT_FOUND, DrError
 from dr.model.erasure import Erasure
+from dr.model.listing import first
 from dr.model.plans import PlannedRestore, Target
 from dr.model.points import Coverage, PointManifest
 from dr.model.strategy import FailureDomain, SourceSpec
@@ -155,22 +156,17 @@ def _decided(decisions: list[Decision]) -> Iterator[str]:
     yield f"{counts[Act.CREATE]} are made, {counts[Act.CHANGE]} changed back, {counts[Act.SAME]} are as they were"
     changed = sorted(str(one.key) for one in decisions if one.act is Act.CHANGE)
     if changed:
-        yield f"changed back: {_some(changed)}"
+        yield f"changed back: {first(changed, _NAMED)}"
     reasons: dict[str, list[str]] = {}
     for one in decisions:
         if one.act is Act.LEAVE:
             reasons.setdefault(one.why.partition(": --")[0], []).append(str(one.key))
     yield from (
-        f"{len(keys)} left as they live ({why}): {_some(sorted(keys))}" for why, keys in sorted(reasons.items())
+        f"{len(keys)} left as they live ({why}): {first(sorted(keys), _NAMED)}" for why, keys in sorted(reasons.items())
     )
 
 
 def _newer_words(found: tuple[ObjectKey, ...], rules: Rules) -> Iterator[str]:
     if found:
         what = "deleted, as named" if rules.deletes_newer else f"left; --delete-{NEWER} deletes them"
-        yield f"{len(found)} were made after the instant and are {what}: {_some(list(map(str, found)))}"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+        yield f"{len(found)} were made after the instant and are {what}: {first(list(map(str, found)), _NAMED)}"

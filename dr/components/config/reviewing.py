@@ -12,6 +12,7 @@ from dr.components.config.deciding import Act, Decision, newer
 from dr.components.config.living import resources_of
 from dr.components.config.normal import Plain, digest, normalised
 from dr.components.config.state import ObjectKey
+from dr.model.listing import first
 from dr.model.review import ABSENT, Review
 from dr.vendors.kubernetes_objects import KubeObject, mapping, sequence, text, uid_of
 
@@ -71,8 +72,7 @@ def _changes(
     for one in decisions:
         if one.act is Act.CHANGE:
             paths = differences(bodies[one.key], living[one.key])
-            more = f" and {len(paths) - _PATHS} more" if len(paths) > _PATHS else ""
-            yield f"{one.key}: {', '.join(paths[:_PATHS])}{more}"
+            yield f"{one.key}: {first(paths, _PATHS)}"
 
 
 def _lost(decisions: list[Decision], gone: tuple[ObjectKey, ...]) -> Iterator[str]:

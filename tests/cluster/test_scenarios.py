@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from dr.model.timeline import format_instant
+from dr.model.timeline import format_instant, parse_instant
 from dr.scenarios import load_scenario, shipped
 from lab import lifecycle
 from lab.kube import Kube
@@ -194,7 +194,8 @@ def test_the_small_drill_of_each_row_draws_an_old_instant_and_records_its_seed(b
     (mine,) = [one for one in report["items"] if one["component"] == row and one["verdict"] != "not drilled"]
     assert drawn["seed"] == report["drill"]["id"]
     assert mine["requested"] == drawn["requested"]
-    assert drawn["first"] <= drawn["requested"] <= drawn["last"]
+    first, requested, last = (parse_instant(drawn[name]) for name in ("first", "requested", "last"))
+    assert first <= requested <= last
     assert mine["rpo"]["bound_s"] == pytest.approx(mine["behind_s"])
 
 

@@ -15,7 +15,7 @@ from dr.components.appdata.mutating import framed
 from dr.components.config.mutating import forgeries
 from dr.components.config.opened import Opened
 from dr.components.config.reading import state_at
-from dr.components.planting import Subject
+from dr.components.planting import Subject, Unsuitable
 from dr.errors import NOT_FOUND, RETENTION_REFUSED, DrError
 from dr.model.evidence import DrillRow, Verdict
 from dr.model.mutations import Edit, Fault
@@ -178,14 +178,43 @@ def test_a_forged_config_log_fits_and_holds_another_state(name: str) -> None:
     assert {info.name: here.vault.get(info.name) for info in here.vault.list()} == before
 
 
+def planted(here: World, name: str) -> Edit:
+    subject = Subject(spec(), here.vault, None, None, here.clock.now())
+    return next(one for one in forgeries(subject) if one.name == name).plant(subject, random.Random(1))
+
+
+def opened(here: World) -> Opened:
+    return Opened.of(Subject(spec(), here.vault, None, None, here.clock.now()))
+
+
 def test_what_has_just_changed_is_no_object_to_take_away() -> None:
     """Nothing could tell a log that lies of its last second from one that was not handed it yet."""
     here = World()
+    here.api.put("configmaps", config_map("app", "twice", level="old"))
     here.catch_up()
     packed(here)
+    before = {key.name for key in opened(here).puts("configmaps")}
     here.clock.advance(60)
     here.api.put("configmaps", config_map("app", "just-now"))
+    here.api.put("configmaps", config_map("app", "twice", level="new"))
     here.catch_up()
-    opened = Opened.of(Subject(spec(), here.vault, None, None, here.clock.now()))
-    names = {key.name for key in opened.puts("configmaps")}
-    assert names - {key.name for key in opened.settled("configmaps")} == {"just-now"}
+    assert {key.name for key in opened(here).puts("configmaps")} == before - {"twice"}
+
+
+def test_a_segment_is_closed_up_only_where_a_living_source_can_tell() -> None:
+    """Not where all that it says has just happened, was undone later, or is that something is no more."""
+    here = World()
+    here.api.put("configmaps", config_map("app", "stays"))
+    here.catch_up()
+    packed(here)
+    here.api.drop("configmaps", "settings", "app")
+    here.catch_up()
+    for number in range(2):
+        here.api.put("configmaps", config_map("app", "newest", level=str(number)))
+        here.catch_up()
+    with pytest.raises(Unsuitable):
+        planted(here, "segment-closed-up")
+    here.api.put("configmaps", config_map("app", "later"))
+    here.catch_up()
+    here.catch_up()
+    assert planted(here, "segment-closed-up").hit in {("app/configmaps/newest",), ("app/configmaps/later",)}

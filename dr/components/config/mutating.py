@@ -147,7 +147,7 @@ class Stranger:
 
 def _missing(subject: Subject, rng: Random) -> Edit:
     read = Opened.of(subject)
-    gone = rng.choice(read.settled("configmaps"))
+    gone = rng.choice(sorted(read.puts("configmaps")))
     read.drop(lambda key: key == gone)
     return read.edit([str(gone)])
 
@@ -164,7 +164,7 @@ def _namespace(subject: Subject, rng: Random) -> Edit:
 
 def _deleted(subject: Subject, rng: Random) -> Edit:
     read = Opened.of(subject)
-    gone = rng.choice(read.settled("configmaps"))
+    gone = rng.choice(sorted(read.puts("configmaps")))
     last = read.log.segments[-1]
     at = last.lines[-1]["at"] if last.lines else _newest(read.log)
     last.lines.append({"at": at, "key": str(gone), "data": {"op": "delete"}})
@@ -207,19 +207,20 @@ def _loose(log: Log, least: int) -> list[Segment]:
     return found
 
 
-def _final(log: Log, segment: Segment) -> list[str]:
-    """Objects whose newest entry is in that segment."""
-    later = {str(line["key"]) for one in log.segments if one.head.seq > segment.head.seq for line in one.lines}
-    return [str(line["key"]) for line in segment.lines if str(line["key"]) not in later]
+def _final(read: Opened, segment: Segment) -> list[str]:
+    """Objects whose newest entry is in that segment, and which a living source can date: see `Opened.datable`. Of an object that
+    is no more, it keeps nothing that could be dated."""
+    later = {str(line["key"]) for one in read.log.segments if one.head.seq > segment.head.seq for line in one.lines}
+    return [str(line["key"]) for line in segment.lines if str(line["key"]) not in later and read.datable(line)]
 
 
 def _closed(subject: Subject, rng: Random) -> Edit:
-    log = Log.read(subject.vault, subject.spec.id)
-    fitting = [(one, hit) for one in _loose(log, 1) if (hit := _final(log, one))]
+    read = Opened.of(subject)
+    fitting = [(one, hit) for one in _loose(read.log, 1) if (hit := _final(read, one))]
     if not fitting:
-        raise Unsuitable("every change behind the last pack was changed again")
+        raise Unsuitable("every change behind the last pack was changed again, undone, or has just happened")
     gone, hit = rng.choice(fitting)
-    return closed_up(log, gone, hit)
+    return closed_up(read.log, gone, hit)
 
 
 def _stale(subject: Subject, rng: Random) -> Edit:

@@ -29,6 +29,8 @@ class Opened:
     base: State | None
     lines: list[Line]
     """Of the base."""
+    end: datetime
+    """Up to where the log says that nothing is missing."""
 
     @classmethod
     def of(cls, subject: Subject) -> Opened:
@@ -37,33 +39,26 @@ class Opened:
         base = read_base(subject.vault, base_of(pack.name), subject.spec.id) if pack else None
         entries = base.entries() if base else ()
         lines: list[Line] = [{"at": one.at, "key": one.key, "data": copy.deepcopy(dict(one.data))} for one in entries]
-        return cls(subject, log, base, lines)
+        end = max((segment.head.watermark or subject.now for segment in log.segments), default=subject.now)
+        return cls(subject, log, base, lines, end)
 
     def puts(self, kind: str) -> dict[ObjectKey, Body]:
-        """The newest put of each object of a kind that lives: its data, to be changed where it stands."""
-        found = {key: cast(Body, line["data"]) for key, line in self._newest(kind).items()}
-        if not found:
-            raise Unsuitable(f"the log holds no {kind}")
-        return found
-
-    def settled(self, kind: str) -> list[ObjectKey]:
-        """Living objects of a kind that did not change in the last moments of the log. An object tells the second of its change
-        only: of one that changed in the last, nobody can say whether the log lies or was not handed it yet."""
-        end = max(segment.watermark or segment.head.watermark or self.subject.now for segment in self.log.segments)
-        found = sorted(key for key, line in self._newest(kind).items() if _instant(line["at"]) <= end - MOMENTS)
-        if not found:
-            raise Unsuitable(f"every one of the log's {kind} has just changed")
-        return found
-
-    def _newest(self, kind: str) -> dict[ObjectKey, Line]:
+        """The newest put of each object of a kind that lives and can be dated: its data, to be changed where it stands."""
         found: dict[ObjectKey, Line] = {}
         for line in self._lines():
             key = ObjectKey.parse(str(line["key"]))
-            if key.kind == kind and cast(Body, line["data"])["op"] == PUT:
+            if key.kind == kind and self.datable(line):
                 found[key] = line
             elif key.kind == kind:
                 found.pop(key, None)
-        return found
+        if not found:
+            raise Unsuitable(f"the log holds no {kind}, or none but those that have just changed")
+        return {key: cast(Body, line["data"]) for key, line in found.items()}
+
+    def datable(self, line: Line) -> bool:
+        """Whether it puts an object, before the last moments of the log. An object tells the second of its change only: of one
+        that changed in the last, nobody can say whether the log lies or was not handed it yet."""
+        return cast(Body, line["data"])["op"] == PUT and _instant(line["at"]) <= self.end - MOMENTS
 
     def _lines(self) -> list[Line]:
         return [*self.lines, *(line for one in self.log.since(self.log.last_pack) for line in one.lines)]

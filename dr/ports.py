@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -516,6 +516,15 @@ class LivingWitness(Protocol):
     """Reads the living source as it was at an instant, when no writer's record is at hand."""
 
     def read(self, spec: SourceSpec, at: datetime) -> Iterator[RestoredItem]: ...
+
+
+class Remembering(Protocol):
+    """A living source that also knows what it held before, for as long as it keeps its history."""
+
+    def recall(self, spec: SourceSpec, paths: Collection[str], at: datetime) -> Mapping[str, str] | None:
+        """path -> hash of the content, of those of `paths` that stood at `at`. None: it does not remember that instant. Raises
+        DrError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

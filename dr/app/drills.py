@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -128,19 +128,27 @@ def witness_of(
         return f"writer's record, sha256 {found.sha256}", RecordWitness(remembered(found.of, forgotten(app)), disaster)
     if scenario.choice is Choice.RANDOM:  # nothing that lives remembers an instant of last year
         return "none: by the restored instant", LivingSource({}, disaster)
-    living = {
-        str(spec.id): pool.submit(partial(_read_living, app, spec, disaster))
+    asked = {
+        str(spec.id): spec
         for component in {row.component for row in scenario.rows}
         for spec in specs.get(component, ())
         if app.kits[component].witness is not None
     }
-    return "living source", LivingSource(living, disaster)
+    living = {name: pool.submit(partial(_read_living, app, spec, disaster)) for name, spec in asked.items()}
+    return "living source", LivingSource(living, disaster, partial(_recall, app, asked))
 
 
 def _read_living(app: App, spec: SourceSpec, at: datetime) -> Sequence[RestoredItem]:
     witness = app.kits[spec.id.component].witness
     assert witness is not None
     return still_known(tuple(witness.read(spec, at)), str(spec.id), forgotten(app))
+
+
+def _recall(
+    app: App, specs: Mapping[str, SourceSpec], source: str, paths: Collection[str], at: datetime
+) -> Mapping[str, str] | None:
+    memory = app.kits[specs[source].id.component].memory
+    return memory.recall(specs[source], paths, at) if memory else None
 
 
 def longest_retention(app: App) -> timedelta:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 from dr.model.erasure import Erasure
 from dr.model.points import Check, Coverage
 from dr.model.strategy import FailureDomain, SourceSpec
-from dr.ports import Clock, Follower, Inspector, KeyWrapper, LiveGuard, LivingWitness, ObjectStore, Restorer, Source
+from dr.ports import (
+    Clock,
+    Follower,
+    Inspector,
+    KeyWrapper,
+    LiveGuard,
+    LivingWitness,
+    ObjectStore,
+    Remembering,
+    Restorer,
+    Source,
+)
 
 if TYPE_CHECKING:
     from dr.settings import Settings
@@ -41,6 +52,7 @@ class Kit:
     inspectors: tuple[Inspector, ...]
     restorers: tuple[Restorer, ...]
     witness: LivingWitness | None = None
+    memory: Remembering | None = None
     ready: Callable[[SourceSpec], tuple[Check, ...]] | None = None
     """For `dr check --pre`: what a restore needs besides the vault, asked as whoever restores. A failure to look is a failed
     check, not an exception."""

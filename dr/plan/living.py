@@ -9,8 +9,24 @@ from dr.model.evidence import LostWrites
 from dr.ports import RestoredItem
 
 
+def doubtful(living: Iterable[RestoredItem], restored: Mapping[str, str], instant: datetime) -> frozenset[str]:
+    """Paths of which the living source, as it is, cannot tell what they held at `instant`: changed, made or deleted since, and
+    now other than in the copy."""
+    seen: set[str] = set()
+    found: set[str] = set()
+    for item in living:
+        seen.add(item.path)
+        if (item.updated is None or item.updated > instant) and restored.get(item.path) != item.sha256:
+            found.add(item.path)
+    return frozenset(found | (restored.keys() - seen))
+
+
 def lost_against_living(
-    living: Iterable[RestoredItem], restored: Mapping[str, str], instant: datetime, disaster_at: datetime
+    living: Iterable[RestoredItem],
+    restored: Mapping[str, str],
+    instant: datetime,
+    disaster_at: datetime,
+    history: Mapping[str, str] | None = None,
 ) -> LostWrites:
     """Compare the restored copy (path -> sha256), restored to `instant`, with the source at `disaster_at`.
 
@@ -18,6 +34,9 @@ def lost_against_living(
     did not change after `instant` is not loss but wrong content; a path that changed after the disaster says nothing of the
     state at the disaster. What only the copy of the very instant has was deleted while the source was read: it is named as
     unexpected.
+
+    `history`: what the `doubtful` paths held at `instant`, where the source remembers: what is other than it is wrong, whatever
+    came later. Without it such a path counts as lost, and wrong content that was overwritten since goes unseen.
     """
     ages: list[float] = []
     wrong: list[str] = []
@@ -25,10 +44,14 @@ def lost_against_living(
     seen: set[str] = set()
     for item in living:
         seen.add(item.path)
-        after = item.updated is not None and item.updated > disaster_at
-        if after or restored.get(item.path) == item.sha256:
+        found, newer = restored.get(item.path), item.updated is None or item.updated > instant
+        if found == item.sha256:
             continue
-        if item.updated is not None and item.updated <= instant:
+        if newer and history is not None and found != history.get(item.path):
+            wrong.append(item.path)
+        elif item.updated is not None and item.updated > disaster_at:
+            continue
+        elif not newer:
             wrong.append(item.path)
         else:
             absent.append(item.path)
@@ -36,6 +59,9 @@ def lost_against_living(
     # in the copy but no longer in the source: the deletion came after the instant, when exactly nobody knows. It is a loss only
     # where it can have come before the disaster
     gone = sorted(restored.keys() - seen)
+    if history is not None:
+        wrong += [path for path in gone if restored[path] != history.get(path)]
+        gone = [path for path in gone if restored[path] == history.get(path)]
     if instant < disaster_at:
         ages += [(disaster_at - instant).total_seconds()] * len(gone)
     return LostWrites(

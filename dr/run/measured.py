@@ -5,7 +5,7 @@ Both are Restorers themselves, so a drill and a real restore stay the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from dr.model.review import Review
 from dr.model.strategy import FailureDomain, SourceSpec
 from dr.model.timeline import parse_instant
 from dr.plan.judge import lost_writes
-from dr.plan.living import lost_against_living, lost_of_additions
+from dr.plan.living import doubtful, lost_against_living, lost_of_additions
 from dr.plan.modes import MODES
 from dr.ports import Guarded, Inspector, Json, RestoredItem, Restorer, RestoreWork, Reviewing, Step, StepContext
 from dr.record.verify import failures, verify_manifest
@@ -115,10 +115,13 @@ def whole_until(item: PlannedRestore) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class LivingSource:
-    """The living source as it was at the disaster, read beside the restore so that reading costs no recovery time."""
+    """The living source as it was at the disaster, read beside the restore so that reading costs no recovery time. What changed
+    since the restored instant is asked for again, as it was then, where the source remembers."""
 
     living: Mapping[str, Future[Sequence[RestoredItem]]]
     disaster_at: datetime
+    recall: Callable[[str, Collection[str], datetime], Mapping[str, str] | None] = lambda _source, _paths, _at: None
+    """(source, paths, instant), as `ports.Remembering`."""
 
     def judge(self, item: PlannedRestore, restored: Mapping[str, str]) -> LostWrites | None:
         """None when this source cannot be asked for its own contents."""
@@ -128,7 +131,9 @@ class LivingSource:
         living, mode = future.result(), MODES.get(item.source.kind)
         if mode and mode.only_added:
             return lost_of_additions(living, restored, _since(item), self.disaster_at)
-        return lost_against_living(living, restored, item.instant, self.disaster_at)
+        doubts = doubtful(living, restored, item.instant)
+        history = self.recall(str(item.source), doubts, item.instant) if doubts else None
+        return lost_against_living(living, restored, item.instant, self.disaster_at, history)
 
 
 def _since(item: PlannedRestore) -> datetime:

@@ -6,6 +6,7 @@ Reads are retried; what starts something is not: after an ambiguous failure the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -26,6 +27,7 @@ ADMIN, DATA = "google.cloud.firestore_admin_v1", "google.cloud.firestore_v1.serv
 HOST = "firestore.googleapis.com"
 _CALL_S = 60.0
 _STREAM_S = 3600.0
+_BATCH, _AT_ONCE = 300, 4
 _RESUMES = 5
 """Times in a row that a broken stream of documents is taken up again without having moved on."""
 
@@ -168,6 +170,29 @@ class Firestore:
                 failures += 1
                 if not failure.temporary or failures > _RESUMES:
                     raise failure from error
+
+    def fields_at(self, project: str, database: str, paths: Sequence[str], at: datetime) -> dict[str, Any]:
+        """path -> protobuf fields, of those of `paths` that stood at `at`."""
+        batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="documents") as pool:
+            found = pool.map(partial(self._got, path_of(project, database), at), batches)
+            return {path: fields for batch in found for path, fields in batch}
+
+    def _got(self, root: str, at: datetime, paths: Sequence[str]) -> list[tuple[str, Any]]:
+        preload(DATA)
+        from google.cloud.firestore_v1 import types
+
+        names = [f"{root}/documents/{path}" for path in paths]
+        request = types.BatchGetDocumentsRequest(database=root, documents=names, read_time=at)
+
+        def ask() -> list[tuple[str, Any]]:
+            answers = self._data.batch_get_documents(
+                request=request, retry=None, timeout=_CALL_S, metadata=[(_PREFIX, root)]
+            )
+            found = (answer._pb.found for answer in answers if answer._pb.HasField("found"))
+            return [(one.name.partition("/documents/")[2], one.fields) for one in found]
+
+        return self._read(f"read documents of {root.rpartition('/')[2]} as they were", ask)
 
     def _query(self, project: str, database: str, at: datetime | None, after: str) -> Any:
         preload(DATA)

@@ -26,3 +26,6 @@ def test_a_seeded_tenth_of_the_faults_is_caught_and_clean_drills_give_no_alarm(g
     assert (report["missed"], report["false_alarms"]) == ([], []), report["items"]
     assert report["complete"]
     assert {item["component"] for item in report["items"]} == {"appdata", "audit", "cluster", "config"}  # type: ignore[attr-defined]
+    # a document that nobody wrote looks like one that was deleted since, but to the database as it was
+    report = ground.campaign("--fault", "appdata.document-added", "--clean", "0")
+    assert (report["planted"], report["missed"]) == (1, []), report["items"]

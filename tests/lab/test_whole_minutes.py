@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from dr.components.appdata.contents import FirestoreWitness
+from dr.model.strategy import Place, SourceSpec
 from dr.model.timeline import format_instant, parse_instant
+from dr.run.clock import SystemClock
 from dr.strategy import default_strategy_text
 from lab.state import Lab
 from tests.lab.killing import points_of
@@ -48,6 +51,7 @@ def test_whole_real_minutes(tmp_path: Path) -> None:
         next_minute()
         assert_planned(stage, struck, as_of)
         drilled_to_the_minute(stage, struck, as_of)
+        recalled(stage, as_of)
 
 
 def refused_while_young(stage: Stage) -> None:
@@ -70,6 +74,20 @@ def assert_planned(stage: Stage, at: datetime, instant: datetime) -> None:
     (planned,) = stage.dr.fine("restore", "plan", *asked, "-o", "json").items
     assert planned["method"] == "firestore-pitr"
     assert parse_instant(planned["instant"]) == instant
+
+
+def recalled(stage: Stage, as_of: datetime) -> None:
+    """What changed since is told as it was then; of what was before the database nobody tells anything."""
+    place = Place(project=Lab.load(stage.lab).project)
+    spec, witness = SourceSpec(SOURCE, place), FirestoreWitness(stage.firestore("restore"), SystemClock())
+    now = {item.path: item for item in witness.read(spec, datetime.now(UTC))}
+    then = {item.path: item.sha256 for item in witness.read(spec, as_of)}
+    changed = {path for path, item in now.items() if item.updated and item.updated > as_of}
+    assert changed & then.keys()
+    assert changed - then.keys()
+    assert witness.recall(spec, changed, as_of) == {path: then[path] for path in changed & then.keys()}
+    assert any(then[path] != now[path].sha256 for path in changed & then.keys())
+    assert witness.recall(spec, changed, as_of - timedelta(days=1)) is None
 
 
 def drilled_to_the_minute(stage: Stage, struck: datetime, as_of: datetime) -> None:

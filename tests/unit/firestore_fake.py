@@ -137,6 +137,13 @@ class FakeFirestore:
             document = types.Document(fields={"x": types.Value(integer_value=value)})
             yield path, document._pb.fields, self._changed(database, path, instant)
 
+    def fields_at(self, project: str, database: str, paths: Sequence[str], at: datetime) -> dict[str, Any]:
+        """Beyond the last hour whole minutes only, and nothing before the history."""
+        earliest = self.held[database].database.earliest
+        if (self.clock.now() - at > 60 * MINUTE and floor_to(at, MINUTE) != at) or (earliest and at < earliest):
+            raise DrError(REJECTED, "that instant cannot be read")
+        return {path: fields for path, fields, _ in self.versions(project, database, at) if path in set(paths)}
+
     def _changed(self, database: str, path: str, instant: datetime) -> datetime:
         """When it last became what it is at the instant."""
         changed = self.held[database].history[0][0]

@@ -363,6 +363,27 @@ def test_the_living_witness_reads_the_past(world: World) -> None:
     assert {item.path for item in now if item.updated and item.updated > before} == {"c/new"}
 
 
+def test_the_living_witness_recalls_what_stood_at_an_instant_while_it_can(world: World) -> None:
+    before = floor_to(world.clock.now(), MINUTE) + MINUTE
+    world.clock.advance((before - world.clock.now()).total_seconds())
+    world.api.write(NAME, new=1)
+    then = world.clock.now()
+    world.clock.advance(30)
+    world.api.write(NAME, new=2, other=1)
+    witness = FirestoreWitness(world.api, world.clock)
+    now = {item.path: item.sha256 for item in witness.read(world.spec, world.clock.now())}
+    found = witness.recall(world.spec, ["c/new", "c/other", "c/never"], then)
+    assert found is not None
+    assert found.keys() == {"c/new"}
+    assert found["c/new"] != now["c/new"]
+    odd = then + timedelta(seconds=7)
+    assert witness.recall(world.spec, ["c/new"], odd) == found
+    world.clock.advance(2 * 3600)
+    assert witness.recall(world.spec, ["c/new"], odd) is None
+    assert witness.recall(world.spec, ["c/new"], then) == found
+    assert witness.recall(world.spec, ["c/new"], then - timedelta(days=30)) is None
+
+
 @pytest.mark.parametrize("method", ["plan", "clone"])
 def test_the_tripwire_sees_an_import_into_the_protected_database_and_another_database_in_its_place(
     world: World, method: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
@@ -59,6 +59,73 @@ def test_what_is_deleted_while_the_source_is_read_is_named_and_no_loss() -> None
 def test_without_change_times_a_difference_is_loss_no_younger_than_the_instant() -> None:
     lost = lost_against_living([item("a", "2", None)], {"a": "1"}, T0, DISASTER)
     assert (lost.lost, lost.oldest_lost_s) == (1, 300.0)
+
+
+# --- with what the source remembers
+
+
+def remembered(living: list[RestoredItem], restored: dict[str, str], then: dict[str, str]) -> LostWrites:
+    """The source is asked for just the paths that it cannot tell as it is."""
+    asked: list[frozenset[str]] = []
+
+    def recall(_: str, paths: Collection[str], at: datetime) -> dict[str, str]:
+        assert at == T0
+        asked.append(frozenset(paths))
+        return {path: sha for path, sha in then.items() if path in paths}
+
+    future: Future[Sequence[RestoredItem]] = Future()
+    future.set_result(living)
+    planned_item = planned("firestore")
+    judged = LivingSource({str(planned_item.source): future}, DISASTER, recall).judge(planned_item, restored)
+    assert judged is not None
+    assert all(asked)
+    return judged
+
+
+def test_wrong_content_that_was_overwritten_since_is_wrong() -> None:
+    lost = remembered([item("a", "2", 3)], {"a": "tampered"}, {"a": "1"})
+    assert (lost.lost, lost.wrong) == (0, ("a",))
+
+
+def test_what_changed_since_and_is_as_it_was_is_a_loss() -> None:
+    lost = remembered([item("a", "2", 3), item("new", "1", 4)], {"a": "1"}, {"a": "1"})
+    assert (lost.lost, lost.oldest_lost_s, lost.wrong, lost.absent) == (2, 120.0, (), ("a", "new"))
+
+
+def test_a_document_that_nobody_wrote_is_told_from_one_that_was_deleted_since() -> None:
+    lost = remembered(
+        [item("a", "1", -1)], {"a": "1", "deleted": "1", "forged": "1", "other": "x"}, {"deleted": "1", "other": "1"}
+    )
+    assert (lost.lost, lost.oldest_lost_s, lost.wrong) == (1, 300.0, ("forged", "other"))
+
+
+def test_one_that_is_missing_in_the_copy_and_was_overwritten_since_is_wrong() -> None:
+    assert remembered([item("a", "2", 3)], {}, {"a": "1"}).wrong == ("a",)
+
+
+def test_a_change_after_the_disaster_hides_no_wrong_content() -> None:
+    lost = remembered([item("a", "2", 9)], {"a": "tampered"}, {"a": "1"})
+    assert (lost.lost, lost.wrong) == (0, ("a",))
+    assert remembered([item("a", "2", 9)], {"a": "1"}, {"a": "1"}).wrong == ()
+
+
+def test_nothing_is_asked_when_the_living_source_tells_all() -> None:
+    future: Future[Sequence[RestoredItem]] = Future()
+    future.set_result([item("a", "1", -3), item("same again", "1", 2), item("tampered", "1", -3)])
+
+    def recall(*_: object) -> None:
+        raise AssertionError("nothing was to be asked")
+
+    planned_item = planned("firestore")
+    restored = {"a": "1", "same again": "1", "tampered": "x"}
+    judged = LivingSource({str(planned_item.source): future}, DISASTER, recall).judge(planned_item, restored)
+    assert judged is not None
+    assert (judged.lost, judged.wrong) == (0, ("tampered",))
+
+
+def test_a_source_that_forgot_gives_the_lower_bound() -> None:
+    lost = lost_against_living([item("a", "2", 3)], {"a": "tampered", "gone": "1"}, T0, DISASTER, None)
+    assert (lost.lost, lost.wrong) == (2, ())
 
 
 def added(living: list[RestoredItem], restored: dict[str, str]) -> LostWrites:

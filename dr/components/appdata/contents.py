@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from dr.components.appdata.access import FirestoreApi, FirestoreOptions
 from dr.components.appdata.canonical import canonical_sha256
 from dr.components.appdata.exportfile import read_export
 from dr.components.appdata.values import rest_fields
-from dr.errors import DAMAGED, DrError
+from dr.errors import DAMAGED, NOT_FOUND, REJECTED, DrError
 from dr.model.points import Artefact, Check
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import floor_to
@@ -92,7 +92,7 @@ def _differing(items: Items, found: Items) -> list[str]:
 
 
 class FirestoreWitness:
-    """Reads the living database as it was at an instant (`ports.LivingWitness`)."""
+    """Reads the living database as it was at an instant (`ports.LivingWitness`, `ports.Remembering`)."""
 
     def __init__(self, api: FirestoreApi, clock: Clock) -> None:
         self._api, self._clock = api, clock
@@ -104,3 +104,14 @@ class FirestoreWitness:
         instant = at if exact else floor_to(at, options.granularity)
         for path, fields, changed in self._api.versions(options.project, options.database, instant):
             yield RestoredItem(path, _content(path, options.database, fields), changed)
+
+    def recall(self, spec: SourceSpec, paths: Collection[str], at: datetime) -> Mapping[str, str] | None:
+        """None where Firestore refuses to read at that instant: too old, or beyond the last hour and no whole minute."""
+        options = FirestoreOptions.of(spec)
+        try:
+            found = self._api.fields_at(options.project, options.database, sorted(paths), at)
+        except DrError as error:
+            if error.kind in (REJECTED, NOT_FOUND):
+                return None
+            raise
+        return {path: _content(path, options.database, fields) for path, fields in found.items()}

@@ -20,6 +20,7 @@ def kit(wiring: Wiring) -> Kit:
     api, clock, open_store = Firestore(wiring.google), wiring.clock, wiring.open_store
     erasing = Erasing(FirestoreDocuments(api), wiring.erasures)
     guard = DatabaseGuard(api, FirestoreDocuments(api), wiring.kubernetes)
+    witness = FirestoreWitness(api, clock)
     return Kit(
         source=lambda spec: FirestoreSource(spec, api, clock, open_store),
         inspectors=(FirestoreExportInspector(),),
@@ -29,6 +30,7 @@ def kit(wiring: Wiring) -> Kit:
             CutBack(api),
         ),
         guard=guard,
-        witness=FirestoreWitness(api, clock),
+        witness=witness,
+        memory=witness,
         ready=lambda spec: FirestoreSource(spec, api, clock, open_store).ready(),
     )

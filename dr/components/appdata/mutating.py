@@ -27,6 +27,7 @@ def forgeries(subject: Subject) -> Sequence[Forgery]:
         Forgery("value-changed", "one field of one document has another value", _changed),
         Forgery("field-dropped", "one field of one document is gone", _field_dropped),
         Forgery("document-missing", "one document is gone, and the export counts one less", _missing),
+        Forgery("document-added", "one document more, which nobody wrote, is there and counted", _added),
         Forgery("document-replaced", "one document is there twice and another is not: the counts are right", _replaced),
         Forgery("document-twice", "one document is there twice, and counted twice", _twice),
         Forgery("tenants-swapped", "two documents have each other's fields", _tenants),
@@ -165,6 +166,17 @@ def _missing(subject: Subject, rng: Random) -> Edit:
     export = _Export.of(subject)
     at = rng.randrange(len(export.payloads))
     return export.edit([*export.payloads[:at], *export.payloads[at + 1 :]], [_path(export.payloads[at])])
+
+
+def _added(subject: Subject, rng: Random) -> Edit:
+    export = _Export.of(subject)
+    named = [body for body in export.payloads if Entity.FromString(body).key.path.element[-1].HasField("name")]
+    if not named:
+        raise Unsuitable("no document has a name of its own")
+    entity = Entity.FromString(rng.choice(named))
+    entity.key.path.element[-1].name += "-nobody-wrote-this"
+    added = entity.SerializeToString()
+    return export.edit([*export.payloads, added], [_path(added)])
 
 
 def _replaced(subject: Subject, rng: Random) -> Edit:

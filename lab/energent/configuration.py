@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from lab.energent import manifests
 from lab.energent.manifests import DEPLOYMENT, NAMESPACE, path_of, tenant_namespace
-from lab.energent.values import configmap_fingerprint
+from lab.energent.values import config_fingerprint, configmap_fingerprint
 from lab.energent.witness import CLUSTER_SOURCE, CONFIG_SOURCE, Acknowledged
 from lab.node.api import Manifest
 
@@ -36,10 +36,11 @@ def acknowledged(manifest: Manifest, *, deleted: bool = False) -> list[Acknowled
     """What the witness says of an object that was written like this: a ConfigMap belongs to two rows."""
     if manifest["kind"] not in RECORDED:
         return []
-    digest, meta = "" if deleted else configmap_fingerprint(manifest), manifest["metadata"]
-    found = [Acknowledged(CONFIG_SOURCE, config_path(manifest), digest)]
+    meta, whole = manifest["metadata"], "" if deleted else config_fingerprint(manifest)
+    found = [Acknowledged(CONFIG_SOURCE, config_path(manifest), whole)]
     if manifest["kind"] == "ConfigMap":
-        found.append(Acknowledged(CLUSTER_SOURCE, f"{meta['namespace']}/ConfigMap/{meta['name']}", digest))
+        content = "" if deleted else configmap_fingerprint(manifest)
+        found.append(Acknowledged(CLUSTER_SOURCE, f"{meta['namespace']}/ConfigMap/{meta['name']}", content))
     return found
 
 

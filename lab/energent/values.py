@@ -78,10 +78,19 @@ def fingerprint(content: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_ENVELOPE = ("apiVersion", "kind", "metadata", "status")
+
+
 def configmap_fingerprint(manifest: Mapping[str, object]) -> str:
     """Of a ConfigMap: everything but what names it and what the cluster adds."""
-    envelope = ("apiVersion", "kind", "metadata", "status")
-    return fingerprint({key: value for key, value in manifest.items() if key not in envelope})
+    return fingerprint({key: value for key, value in manifest.items() if key not in _ENVELOPE})
+
+
+def config_fingerprint(manifest: Mapping[str, Any]) -> str:
+    """Of an object of the configuration: the same, and its labels and annotations if it has any."""
+    told = {part: found for part in ("labels", "annotations") if (found := manifest["metadata"].get(part))}
+    content = {key: value for key, value in manifest.items() if key not in _ENVELOPE}
+    return fingerprint({**content, **({"metadata": told} if told else {})})
 
 
 def to_message(value: Value, root: str) -> Message:

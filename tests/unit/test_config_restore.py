@@ -322,6 +322,16 @@ def test_what_the_server_fills_in_is_no_difference_when_lenient_but_what_others_
     assert content_digest(wanted) != content_digest(found)
 
 
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+def test_what_a_witness_compares_has_labels_and_annotations(part: str) -> None:
+    def digest(told: dict[str, str], name: str = "n") -> str:
+        return content_digest({"kind": "ConfigMap", "metadata": {"name": name, part: told}, "data": {"a": "1"}})
+
+    assert digest({"team": "core"}) != digest({"team": "other"})
+    assert digest({"team": "core"}) != digest({})
+    assert digest({"team": "core"}) == digest({"team": "core"}, "other name")
+
+
 def test_only_what_an_autoscaler_aims_at_may_have_other_replicas() -> None:
     aim: Json = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}}}
     state = {ObjectKey("app", "horizontalpodautoscalers.autoscaling", "h"): dict(aim)}

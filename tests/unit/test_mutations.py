@@ -156,7 +156,16 @@ def test_a_segment_that_never_was_leaves_no_hole_and_a_dropped_one_does(tmp_path
 
 @pytest.mark.parametrize(
     "name",
-    ["value-changed", "object-missing", "deleted", "stale-tail", "segment-closed-up", "secrets-swapped", "wrong-key"],
+    [
+        "value-changed",
+        "label-changed",
+        "object-missing",
+        "deleted",
+        "stale-tail",
+        "segment-closed-up",
+        "secrets-swapped",
+        "wrong-key",
+    ],
 )
 def test_a_forged_config_log_fits_and_holds_another_state(name: str) -> None:
     here = World()

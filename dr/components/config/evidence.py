@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dr.components.config.access import NAMESPACE_KIND
 from dr.components.config.applying import Applying, names_in
-from dr.components.config.comparing import differences
+from dr.components.config.comparing import compared, differences
 from dr.components.config.deciding import newer
 from dr.components.config.living import content_digest, resources_of
 from dr.components.config.normal import Plain
@@ -34,7 +35,8 @@ class Evidence:
         source_side = {self.applying.form.place(key): key for key in self.applying.wanted}
         for there, plain in self._living().items():
             key = source_side.get(there)
-            yield RestoredItem(str(key or self._back(there)), self._digest(key, plain))
+            if key is None or not self.applying.form.held_back(key):
+                yield RestoredItem(str(key or self._back(there)), self._digest(key, plain))
         for key in self._held_back():
             if (answer := self._dry_run(key)) is not None:
                 yield RestoredItem(str(key), self._digest(key, answer))
@@ -65,8 +67,11 @@ class Evidence:
         if key is None:
             return content_digest(found)
         wanted = self.applying.wanted[key]
-        same = not differences(self.applying.form.body(key, wanted), found, lenient=True)
-        return content_digest(wanted if same else found)
+        unlike = compared(self.applying.form.body(key, wanted), found, lenient=True)
+        if self.applying.form.held_back(key) and key.kind == NAMESPACE_KIND:
+            # asked of the namespace that contains the copy, which has labels of its own
+            unlike = tuple(one for one in unlike if one.wanted is not None)
+        return content_digest(found if unlike else wanted)
 
     def _held_back(self) -> tuple[ObjectKey, ...]:
         return tuple(key for key in sorted(self.applying.wanted) if self.applying.form.held_back(key))

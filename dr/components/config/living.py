@@ -16,7 +16,7 @@ from dr.errors import NOT_FOUND, REJECTED, DrError
 from dr.model.strategy import SourceSpec
 from dr.model.timeline import format_instant
 from dr.ports import Clock, RestoredItem
-from dr.vendors.kubernetes_objects import KubeObject, Resource, name_of, namespace_of
+from dr.vendors.kubernetes_objects import KubeObject, Resource, mapping, name_of, namespace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +84,6 @@ class LivingConfig:
 
 
 def content_digest(plain: KubeObject) -> str:
-    """What a witness compares: the hash of an object without what names it."""
-    return digest(content_of(plain))
+    """What a witness compares: the hash of an object without what names it; with its labels and annotations if it has any."""
+    told = {part: found for part in ("labels", "annotations") if (found := mapping(plain, "metadata", part))}
+    return digest({**content_of(plain), **({"metadata": told} if told else {})})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from typing import cast
 
@@ -32,6 +33,7 @@ def forgeries(subject: Subject) -> Sequence[Forgery]:
     return (
         Forgery("value-changed", "one key of a ConfigMap has another value, chain and sums fit", _value),
         Forgery("image-changed", "a Deployment runs another image, chain and sums fit", _image),
+        Forgery("label-changed", "a label of one object has another value, chain and sums fit", _label),
         Forgery("rights-changed", "a role binding names another subject, chain and sums fit", _rights),
         Forgery("secret-resealed", "a Secret has another value, sealed anew under its own data key", _resealed),
         Forgery("secrets-swapped", "two Secrets have each other's sealed values", _sealed_swapped),
@@ -81,6 +83,22 @@ def _image(subject: Subject, rng: Random) -> Edit:
         return container is not None
 
     return _changed(subject, rng, "deployments.apps", change)
+
+
+_LABELLED = ("configmaps", "services", "deployments.apps", "namespaces")
+
+
+def _label(subject: Subject, rng: Random) -> Edit:
+    def change(body: Body) -> bool:
+        labels = body["metadata"].get("labels") or {}
+        for name in sorted(labels)[:1]:
+            labels[name] = "another"
+        return bool(labels)
+
+    for kind in _LABELLED:
+        with suppress(Unsuitable):
+            return _changed(subject, rng, kind, change)
+    raise Unsuitable("no object has a label")
 
 
 def _rights(subject: Subject, rng: Random) -> Edit:

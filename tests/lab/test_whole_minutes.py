@@ -13,6 +13,7 @@ from dr.model.strategy import Place, SourceSpec
 from dr.model.timeline import format_instant, parse_instant
 from dr.run.clock import SystemClock
 from dr.strategy import default_strategy_text
+from dr.vendors.firestore_writes import Change, FirestoreDocuments
 from lab.state import Lab
 from tests.lab.killing import points_of
 from tests.lab.staged import SOURCE, Stage, reached, staged
@@ -77,17 +78,32 @@ def assert_planned(stage: Stage, at: datetime, instant: datetime) -> None:
 
 
 def recalled(stage: Stage, as_of: datetime) -> None:
-    """What changed since is told as it was then; of what was before the database nobody tells anything."""
-    place = Place(project=Lab.load(stage.lab).project)
-    spec, witness = SourceSpec(SOURCE, place), FirestoreWitness(stage.firestore("restore"), SystemClock())
-    now = {item.path: item for item in witness.read(spec, datetime.now(UTC))}
+    """What changed, was made or is gone since is told as it was then; of what was before the database nobody tells anything."""
+    lab = Lab.load(stage.lab)
+    spec = SourceSpec(SOURCE, Place(project=lab.project))
+    witness = FirestoreWitness(stage.firestore("restore"), SystemClock())
     then = {item.path: item.sha256 for item in witness.read(spec, as_of)}
-    changed = {path for path, item in now.items() if item.updated and item.updated > as_of}
-    assert changed & then.keys()
-    assert changed - then.keys()
-    assert witness.recall(spec, changed, as_of) == {path: then[path] for path in changed & then.keys()}
-    assert any(then[path] != now[path].sha256 for path in changed & then.keys())
-    assert witness.recall(spec, changed, as_of - timedelta(days=1)) is None
+    now = {item.path: item.sha256 for item in witness.read(spec, datetime.now(UTC))}
+    made = now.keys() - then.keys()
+    changed, deleted = sorted(path for path in now.keys() & then.keys() if now[path] == then[path])[:2]
+    documents = FirestoreDocuments(stage.firestore("operator"))
+    found = {path: next(documents.below(lab.project, lab.database, path)) for path in (changed, deleted)}
+    found[changed].fields["changed"].string_value = "since"
+    documents.write(
+        lab.project,
+        lab.database,
+        [
+            Change(changed, found[changed].fields, found[changed].version),
+            Change(deleted, None, found[deleted].version),
+        ],
+    )
+    assert made
+    wanted = {path: then[path] for path in (changed, deleted)}
+    assert witness.recall(spec, [changed, deleted, *made], as_of) == wanted
+    living = {item.path: item.sha256 for item in witness.read(spec, datetime.now(UTC))}
+    assert living[changed] != then[changed]
+    assert deleted not in living
+    assert witness.recall(spec, [changed], as_of - timedelta(days=1)) is None
 
 
 def drilled_to_the_minute(stage: Stage, struck: datetime, as_of: datetime) -> None:

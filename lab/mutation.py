@@ -57,7 +57,7 @@ class Ground:
             self.write(2)
             self.run("dr", "backup")
         with self.following():
-            self.write(5)
+            self.write(8)  # so that something lies behind the last pack that did not change just now
         (self.home / "prepared").touch()
 
     @contextmanager

@@ -30,7 +30,7 @@ class Opened:
     lines: list[Line]
     """Of the base."""
     end: datetime
-    """Up to where the log says that nothing is missing."""
+    """The instant that a restore of now reaches: of the last entry, or up to where the log says that nothing is missing."""
 
     @classmethod
     def of(cls, subject: Subject) -> Opened:
@@ -39,8 +39,9 @@ class Opened:
         base = read_base(subject.vault, base_of(pack.name), subject.spec.id) if pack else None
         entries = base.entries() if base else ()
         lines: list[Line] = [{"at": one.at, "key": one.key, "data": copy.deepcopy(dict(one.data))} for one in entries]
-        end = max((segment.head.watermark or subject.now for segment in log.segments), default=subject.now)
-        return cls(subject, log, base, lines, end)
+        marks = [segment.head.watermark for segment in log.segments if segment.head.watermark]
+        instants = [_instant(line["at"]) for segment in log.segments for line in segment.lines]
+        return cls(subject, log, base, lines, max([*marks, *instants], default=subject.now))
 
     def puts(self, kind: str) -> dict[ObjectKey, Body]:
         """The newest put of each object of a kind that lives and can be dated: its data, to be changed where it stands."""

@@ -6,6 +6,7 @@ import importlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
@@ -158,7 +159,12 @@ class Mutating:
         vault, planned = self.app.vault(spec.id.component), self._planned(spec)
         manifest = load_pinned(vault, planned.point) if planned.point else None
         older = self._before(vault, manifest) if manifest else None
-        return Subject(spec, vault, manifest, older, self.app.clock.now(), lambda: self.app.keys)
+        recall = partial(self._recalled, spec)
+        return Subject(spec, vault, manifest, older, self.app.clock.now(), lambda: self.app.keys, recall)
+
+    def _recalled(self, spec: SourceSpec, path: str, at: datetime) -> bool:
+        memory = self.app.kits[spec.id.component].memory
+        return memory is not None and memory.recall(spec, [path], at) is not None
 
     def _planned(self, spec: SourceSpec) -> PlannedRestore:
         now, target = self.app.clock.now(), Target(isolated=True, prefix="mutation-")

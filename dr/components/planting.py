@@ -38,6 +38,8 @@ class Subject:
     """The point before it, for artefacts that are swapped."""
     now: datetime
     keys: Callable[[], tuple[KeyWrapper, ...]] = tuple
+    recall: Callable[[str, datetime], bool] = lambda _path, _at: False
+    """Whether the living source still tells what stood at a path at an instant (`ports.Remembering`)."""
 
     @property
     def point(self) -> PointManifest:

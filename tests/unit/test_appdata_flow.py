@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 
 from dr.components.appdata.cloning import PitrRestorer
-from dr.components.appdata.contents import FirestoreWitness
+from dr.components.appdata.contents import FirestoreWitness, export_items
+from dr.components.appdata.exportfile import read_export
 from dr.components.appdata.exporting import ExportRestorer
 from dr.components.appdata.inspector import FirestoreExportInspector
+from dr.components.appdata.mutating import forgeries
 from dr.components.appdata.source import FirestoreSource
+from dr.components.planting import Subject, Unsuitable
 from dr.errors import (
     BACKUP_FAILED,
     CONFIGURATION,
@@ -382,6 +386,27 @@ def test_the_living_witness_recalls_what_stood_at_an_instant_while_it_can(world:
     assert witness.recall(world.spec, ["c/new"], odd) is None
     assert witness.recall(world.spec, ["c/new"], then) == found
     assert witness.recall(world.spec, ["c/new"], then - timedelta(days=30)) is None
+
+
+def test_a_document_more_is_planted_only_where_the_database_can_tell(world: World) -> None:
+    point, asked = world.point(), list[tuple[str, datetime]]()
+
+    def recall(path: str, at: datetime) -> bool:
+        asked.append((path, at))
+        return FirestoreWitness(world.api, world.clock).recall(world.spec, [path], at) is not None
+
+    subject = Subject(world.spec, world.vault, point, None, world.clock.now(), recall=recall)
+    plant = next(one.plant for one in forgeries(subject) if one.name == "document-added")
+    edit = plant(subject, Random(1))
+    assert asked == [(edit.hit[0], point.as_of)]
+    copy = Overlay(world.vault, edit.files, edit.metadata)
+    held = {path for path, _ in export_items(world.vault, point.artefacts)}
+    names = [info.name for info in copy.list()]
+    assert {document.path for document in read_export(copy.stream, names)} == {*held, *edit.hit}
+    world.clock.advance(8 * 24 * 3600)
+    world.api.held[NAME].database = replace(world.api.held[NAME].database, earliest=world.clock.now())
+    with pytest.raises(Unsuitable, match="reaches back no more"):
+        plant(subject, Random(1))
 
 
 @pytest.mark.parametrize("method", ["plan", "clone"])

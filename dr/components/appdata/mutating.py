@@ -176,6 +176,10 @@ def _added(subject: Subject, rng: Random) -> Edit:
     entity = Entity.FromString(rng.choice(named))
     entity.key.path.element[-1].name += "-nobody-wrote-this"
     added = entity.SerializeToString()
+    if not subject.recall(_path(added), subject.point.as_of):
+        raise Unsuitable(
+            "the database's history reaches back no more to the point: it looks like one that was deleted since"
+        )
     return export.edit([*export.payloads, added], [_path(added)])
 
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from random import Random
 
@@ -159,8 +159,21 @@ class Mutating:
         vault, planned = self.app.vault(spec.id.component), self._planned(spec)
         manifest = load_pinned(vault, planned.point) if planned.point else None
         older = self._before(vault, manifest) if manifest else None
+        unchanged = self._unchanged(spec, manifest)
         recall = partial(self._recalled, spec)
-        return Subject(spec, vault, manifest, older, self.app.clock.now(), lambda: self.app.keys, recall)
+        return Subject(spec, vault, manifest, older, self.app.clock.now(), lambda: self.app.keys, unchanged, recall)
+
+    def _unchanged(self, spec: SourceSpec, point: PointManifest | None) -> Callable[[str], bool]:
+        witness = self.app.kits[spec.id.component].witness
+        if point is None or witness is None:
+            return lambda _path: True
+
+        @cache
+        def paths() -> frozenset[str]:
+            living = witness.read(spec, self.app.clock.now())
+            return frozenset(one.path for one in living if one.updated is not None and one.updated <= point.as_of)
+
+        return lambda path: path in paths()
 
     def _recalled(self, spec: SourceSpec, path: str, at: datetime) -> bool:
         memory = self.app.kits[spec.id.component].memory

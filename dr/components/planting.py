@@ -38,6 +38,8 @@ class Subject:
     """The point before it, for artefacts that are swapped."""
     now: datetime
     keys: Callable[[], tuple[KeyWrapper, ...]] = tuple
+    unchanged: Callable[[str], bool] = lambda _path: True
+    """Whether a path did not change since the point, as the living source tells: of others it cannot say what they were."""
     recall: Callable[[str, datetime], bool] = lambda _path, _at: False
     """Whether the living source still tells what stood at a path at an instant (`ports.Remembering`)."""
 

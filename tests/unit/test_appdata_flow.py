@@ -409,6 +409,21 @@ def test_a_document_more_is_planted_only_where_the_database_can_tell(world: Worl
         plant(subject, Random(1))
 
 
+@pytest.mark.parametrize("name", ["value-changed", "document-missing", "document-replaced", "tenants-swapped"])
+def test_faults_are_planted_in_documents_that_did_not_change_since(world: World, name: str) -> None:
+    point = world.point()
+    subject = Subject(world.spec, world.vault, point, None, world.clock.now())
+    plant = next(one.plant for one in forgeries(subject) if one.name == name)
+    calm = {path for seed in range(99) for path in plant(subject, Random(seed)).hit}
+    assert len(calm) > 2
+    calm.remove(min(calm))
+    subject = replace(subject, unchanged=calm.__contains__)
+    for seed in range(9):
+        assert {*plant(subject, Random(seed)).hit} <= calm
+    with pytest.raises(Unsuitable):
+        plant(replace(subject, unchanged=lambda _path: False), Random(1))
+
+
 @pytest.mark.parametrize("method", ["plan", "clone"])
 def test_the_tripwire_sees_an_import_into_the_protected_database_and_another_database_in_its_place(
     world: World, method: str

@@ -60,6 +60,13 @@ class _Export:
             raise Unsuitable("the export holds fewer than two documents")
         return cls(subject, layout, output, read[output])
 
+    def settled(self) -> list[int]:
+        """Places of the documents that did not change since. Raises Unsuitable when there are less than two."""
+        found = [at for at, body in enumerate(self.payloads) if self.subject.unchanged(_path(body))]
+        if len(found) < 2:
+            raise Unsuitable("fewer than two documents of the export did not change since")
+        return found
+
     def edit(self, payloads: Payloads, hit: Iterable[str]) -> Edit:
         """This output holds other records, and the export counts them."""
         more = len(payloads) - len(self.payloads)
@@ -111,7 +118,7 @@ def _edited(
 ) -> Edit:
     """One document of those that fit, changed."""
     export = _Export.of(subject)
-    fitting = [at for at, body in enumerate(export.payloads) if fit(Entity.FromString(body))]
+    fitting = [at for at in export.settled() if fit(Entity.FromString(export.payloads[at]))]
     if not fitting:
         raise Unsuitable("no document has a field that can be changed so")
     at = rng.choice(fitting)
@@ -164,7 +171,7 @@ def _elsewhere(subject: Subject, rng: Random) -> Edit:
 
 def _missing(subject: Subject, rng: Random) -> Edit:
     export = _Export.of(subject)
-    at = rng.randrange(len(export.payloads))
+    at = rng.choice(export.settled())
     return export.edit([*export.payloads[:at], *export.payloads[at + 1 :]], [_path(export.payloads[at])])
 
 
@@ -185,7 +192,7 @@ def _added(subject: Subject, rng: Random) -> Edit:
 
 def _replaced(subject: Subject, rng: Random) -> Edit:
     export = _Export.of(subject)
-    one, other = rng.sample(range(len(export.payloads)), 2)
+    one, other = rng.sample(export.settled(), 2)
     payloads = [*export.payloads]
     payloads[other] = payloads[one]
     return export.edit(payloads, [_path(export.payloads[other]), _path(export.payloads[one])])
@@ -200,7 +207,7 @@ def _twice(subject: Subject, rng: Random) -> Edit:
 def _tenants(subject: Subject, rng: Random) -> Edit:
     """Of two tenants, where the export has them."""
     export = _Export.of(subject)
-    pairs = _pairs(export.payloads)
+    pairs = _pairs(export.payloads, export.settled())
     if not pairs:
         raise Unsuitable("no two documents of one kind differ")
     first, second = rng.choice(pairs)
@@ -212,11 +219,11 @@ def _tenants(subject: Subject, rng: Random) -> Edit:
     return export.edit(payloads, [_path(export.payloads[first]), _path(export.payloads[second])])
 
 
-def _pairs(payloads: Payloads) -> list[tuple[int, int]]:
+def _pairs(payloads: Payloads, settled: Sequence[int]) -> list[tuple[int, int]]:
     """Neighbours of one depth and collection that hold different fields, of different parents where there are any."""
     shelves: dict[tuple[int, str], list[int]] = {}
-    documents = [decode_document(body) for body in payloads]
-    for at, document in enumerate(documents):
+    documents = {at: decode_document(payloads[at]) for at in settled}
+    for at, document in documents.items():
         names = document.path.split("/")
         shelves.setdefault((len(names), names[-2]), []).append(at)
     pairs = [(shelf[0], at) for shelf in shelves.values() for at in shelf[1:]]

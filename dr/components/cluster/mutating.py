@@ -69,12 +69,13 @@ class _Archive:
         return cls(subject, members, listed)
 
     def items(self, resource: str) -> list[Item]:
-        """Raises Unsuitable when there is none."""
+        """Those that a living source can tell of. Raises Unsuitable when there is none."""
         raw = self.subject.read(self.subject.artefact(CONTENTS).name)
         found = [item for item in read_items([raw]) if item.resource == resource and item.name != MADE_BY_CLUSTER]
-        if not found:
-            raise Unsuitable(f"the backup holds no {resource}")
-        return found
+        settled = [item for item in found if self.subject.unchanged(_named(item))]
+        if not settled:
+            raise Unsuitable(f"the backup holds no {resource}" + (" that did not change since" if found else ""))
+        return settled
 
     def replace(self, item: Item, body: Body) -> None:
         """Every copy of one object."""

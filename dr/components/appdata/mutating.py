@@ -245,12 +245,13 @@ def _stale(subject: Subject, rng: Random) -> Edit:
 
 
 def _other_point(subject: Subject, rng: Random) -> Edit:
-    """Named is whatever differs between both: documents, by their paths."""
+    """Named is whatever differs between both and did not change since: documents, by their paths."""
     files = swapped(subject)
     mine, theirs = _documents(subject, {}), _documents(subject, files)
     differing = {path for path in mine.keys() | theirs.keys() if mine.get(path) != theirs.get(path)}
+    differing = {path for path in differing if subject.unchanged(path)}
     if not differing:
-        raise Unsuitable("both points hold the same documents")
+        raise Unsuitable("both points hold the same documents, but for those that changed since")
     return Edit(files, (subject.point.name, *sorted(differing)))
 
 

@@ -146,7 +146,13 @@ def _changed(subject: Subject, rng: Random) -> Edit:
     def change(entity: Any, rng: Random) -> None:
         value = rng.choice([field for field in _fields(entity) if _plain(field)]).value
         kind = value.WhichOneof("kind")
-        setattr(value, kind, value.string + b"!" if kind == "string" else getattr(value, kind) + 1)
+        # not by adding one: NaN, infinities and large doubles stay what they are, the largest integer has no next
+        others = {
+            "string": lambda was: was + b"!",
+            "int": lambda was: was ^ 1,
+            "double": lambda was: 1.0 + (was == 1.0),
+        }
+        setattr(value, kind, others[kind](getattr(value, kind)))
 
     return _edited(subject, rng, change, _changeable)
 
